@@ -1,0 +1,48 @@
+# Two images: `server` (forktail with the example application) and `nginx` (Debian's, with the module).
+#
+#   docker build --target server -t forktail-server .
+#   docker build --target nginx -t forktail-nginx .
+
+FROM debian:bookworm-slim AS base
+# Both containers are this user: each may use the socket in the volume that they share.
+RUN groupadd --gid 10001 forktail \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin forktail \
+    && install -d -o forktail -g forktail /run/forktail
+
+FROM debian:bookworm-slim AS build
+RUN apt-get update -qq \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        cmake g++ ninja-build pkg-config nginx-dev libpcre2-dev libssl-dev zlib1g-dev \
+        libspdlog-dev libfmt-dev libcli11-dev nlohmann-json3-dev
+COPY . /src
+WORKDIR /src
+RUN cmake --preset release -DCMAKE_BUILD_TYPE=Release && cmake --build --preset release \
+    && cmake --install build/release --prefix /opt/forktail
+
+FROM base AS server
+RUN apt-get update -qq \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        libspdlog1.10 libfmt9 libssl3 \
+    && rm -rf /var/lib/apt/lists/*
+COPY --from=build /opt/forktail/bin/forktail /usr/local/bin/
+COPY --from=build /opt/forktail/lib/forktail/apps /usr/local/lib/forktail/apps
+COPY conf/compose/forktail.ini /etc/forktail/forktail.ini
+USER 10001:10001
+VOLUME /run/forktail
+# TERM, Docker's default, lets the requests in flight finish.
+HEALTHCHECK --interval=5s --timeout=3s --start-period=10s --retries=3 \
+    CMD ["forktail", "request", "--ping", "--timeout", "2s", "--socket", "/run/forktail/forktail.sock"]
+ENTRYPOINT ["forktail"]
+CMD ["serve", "-c", "/etc/forktail/forktail.ini"]
+
+FROM base AS nginx
+RUN apt-get update -qq \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx \
+    && rm -rf /var/lib/apt/lists/*
+COPY --from=build /opt/forktail/lib/nginx/modules /usr/local/lib/nginx/modules
+COPY --from=build /opt/forktail/share/forktail/conf/nginx /etc/nginx/forktail
+COPY conf/compose/nginx.conf /etc/nginx/nginx.conf
+USER 10001:10001
+EXPOSE 8080
+STOPSIGNAL SIGQUIT
+CMD ["nginx", "-e", "/dev/stderr"]

@@ -1,0 +1,73 @@
+// The program: finds the subcommand and returns its exit code (2 for a wrong usage, whatever the
+// command).
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <vector>
+
+#include "cli/ctl.h"
+#include "cli/ini.h"
+#include "cli/request.h"
+#include "cli/serve.h"
+#include "cli/top.h"
+
+namespace {
+
+// Of the first argument that the chosen command does not know: what was probably meant.
+void suggest(const CLI::App& forktail, const std::vector<std::string>& arguments) {
+  for (const CLI::App* command : forktail.get_subcommands()) {
+    for (const std::string& argument : arguments) {
+      const std::string name = argument.substr(0, argument.find('='));
+      if (!name.starts_with("--") || command->get_option_no_throw(name) != nullptr) {
+        continue;
+      }
+      const std::string meant =
+          forktail::cli::nearest(name.substr(2), forktail::cli::names_of(*command));
+      if (!meant.empty()) {
+        fmt::print(stderr, "Did you mean --{} instead of {}?\n", meant, name);
+      }
+      return;
+    }
+  }
+}
+
+int run(int argc, char** argv) {
+  using namespace forktail::cli;
+  CLI::App forktail("forktail: fork a pool of workers, tail one id through every log", "forktail");
+  forktail.set_version_flag("--version", "forktail " FORKTAIL_VERSION);
+  forktail.require_subcommand(1);
+
+  constexpr int kUsage = 2;
+  int exit_code = 0;
+  const std::vector<std::string> arguments(argv + (argc < 2 ? argc : 2), argv + argc);
+  add_serve_command(forktail, arguments, exit_code);
+  add_check_command(forktail, arguments, exit_code);
+  add_worker_command(forktail);
+  add_request_command(forktail, exit_code);
+  add_ctl_command(forktail, exit_code);
+  add_top_command(forktail, exit_code);
+  try {
+    forktail.parse(argc, argv);
+  } catch (const CLI::ExtrasError& error) {
+    forktail.exit(error);
+    suggest(forktail, arguments);
+    return kUsage;
+  } catch (const CLI::ParseError& error) {
+    return forktail.exit(error) == 0 ? 0 : kUsage;
+  }
+  return exit_code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "forktail: %s\n", error.what());
+    return 1;
+  }
+}

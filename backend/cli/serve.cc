@@ -1,0 +1,82 @@
+#include "cli/serve.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/serve_options.h"
+#include "server/activation.h"
+#include "server/handover.h"
+#include "server/serve.h"
+
+namespace forktail::cli {
+
+namespace {
+
+struct Unread {
+  server::Options options;
+  std::string file;
+};
+
+}  // namespace
+
+void add_serve_command(CLI::App& forktail, const std::vector<std::string>& arguments,
+                       int& exit_code) {
+  CLI::App* command = forktail.add_subcommand("serve", "run the prefork server");
+  // These are for --help and for refusing what is unknown; read_serve_options() reads the values.
+  const auto unread = std::make_shared<Unread>();
+  declare_config_option(*command, unread->file);
+  declare_serve_options(*command, unread->options);
+  command->callback([unread, &arguments, &exit_code] {
+    const std::string directory = std::filesystem::current_path().string();
+    const bool handed_over = server::sockets_are_handed_over();
+    const auto read_options = [arguments, directory, handed_over] {
+      return read_serve_options(arguments, directory, handed_over);
+    };
+    server::Options options = read_options();
+    try {
+      exit_code = server::serve(std::move(options), read_options);
+    } catch (const std::exception& error) {
+      fmt::print(stderr, "forktail serve: {}\n", error.what());
+      exit_code = 1;
+    }
+  });
+}
+
+void add_check_command(CLI::App& forktail, const std::vector<std::string>& arguments,
+                       int& exit_code) {
+  CLI::App* command = forktail.add_subcommand("check", "test a configuration without serving");
+  const auto unread = std::make_shared<Unread>();
+  declare_config_option(*command, unread->file);
+  declare_serve_options(*command, unread->options);
+  command->callback([unread, &arguments, &exit_code] {
+    try {
+      const server::Options options =
+          read_serve_options(arguments, std::filesystem::current_path().string(), true);
+      server::check(options);
+      fmt::print("forktail check: the configuration is good{}\n",
+                 options.sockets.empty() ? ", if systemd hands over a socket; it names none" : "");
+    } catch (const std::exception& error) {
+      fmt::print(stderr, "forktail check: {}\n", error.what());
+      exit_code = 1;
+    }
+  });
+}
+
+void add_worker_command(CLI::App& forktail) {
+  CLI::App* command = forktail.add_subcommand("worker", "");
+  command->group("");  // not in --help
+  const auto descriptor = std::make_shared<int>(-1);
+  command->add_option("descriptor", *descriptor)->required();
+  command->callback([descriptor] {
+    const server::Handover handover = server::read_handover(*descriptor);
+    server::run_exec_worker(handover, read_options_text(handover.options));
+  });
+}
+
+}  // namespace forktail::cli

@@ -1,0 +1,96 @@
+#include "cli/top_table.h"
+
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+
+namespace forktail::cli {
+
+namespace {
+
+using Json = nlohmann::json;
+
+std::string printable(std::string text) {
+  for (char& c : text) {
+    if (c < 0x20 || c > 0x7e) {
+      c = '?';
+    }
+  }
+  return text;
+}
+
+std::string mebibytes(std::uint64_t bytes) {
+  return fmt::format("{:.1f}M", static_cast<double>(bytes) / (1 << 20));
+}
+
+std::string age(std::int64_t ms) {
+  if (ms < 10'000) {
+    return fmt::format("{}ms", ms);
+  }
+  return ms < 600'000 ? fmt::format("{}s", ms / 1000) : fmt::format("{}m", ms / 60'000);
+}
+
+std::string row(const std::string& worker, const std::string& pid, const std::string& state,
+                const std::string& age, const std::string& requests, const std::string& pss,
+                const std::string& rss, const std::string& request) {
+  return fmt::format("{:>7} {:>8} {:<9} {:>7} {:>10} {:>8} {:>8}  {}", worker, pid, state, age,
+                     requests, pss, rss, request);
+}
+
+std::string core_row(const Json& worker, const Json& core, bool first, bool only) {
+  const bool busy = core.value("in_request", 0) != 0;
+  const auto number = worker.at("id").get<int>();
+  const std::string status = worker.at("status").get<std::string>();
+  const std::string state =
+      status == "cheap" ? status : core.value("state", busy ? "busy" : "idle");
+  std::string request;
+  if (busy) {
+    request = fmt::format("{} {} {}", core.value("method", ""), core.value("path", ""),
+                          core.value("request_id", ""));
+  }
+  return row(only ? std::to_string(number) : fmt::format("{}.{}", number, core.value("id", 0)),
+             first && status != "cheap" ? std::to_string(worker.at("pid").get<int>()) : "",
+             printable(state), busy && core.contains("age_ms") ? age(core["age_ms"]) : "",
+             std::to_string(core.value("requests", std::uint64_t{0})),
+             first ? mebibytes(worker.value("pss", std::uint64_t{0})) : "",
+             first ? mebibytes(worker.value("rss", std::uint64_t{0})) : "", printable(request));
+}
+
+}  // namespace
+
+std::vector<std::string> top_table(const Json& stats, std::optional<double> rate) {
+  std::uint64_t requests = 0;
+  std::uint64_t pss = 0;
+  int busy = 0;
+  std::vector<std::string> rows;
+  for (const Json& worker : stats.at("workers")) {
+    requests += worker.at("requests").get<std::uint64_t>();
+    pss += worker.value("pss", std::uint64_t{0});
+    busy += worker.at("status") == "busy" ? 1 : 0;
+    const Json& cores = worker.at("cores");
+    for (std::size_t i = 0; i < cores.size(); ++i) {
+      rows.push_back(core_row(worker, cores[i], i == 0, cores.size() == 1));
+    }
+  }
+  std::string server =
+      fmt::format("{}, pid {}", stats.value("version", ""), stats.at("pid").get<int>());
+  if (stats.contains("generation")) {
+    server += fmt::format(", generation {}, {}", stats["generation"].get<int>(),
+                          stats.value("fork_mode", ""));
+  }
+  std::string load =
+      fmt::format("{} of {} workers busy, {} waiting in the listen queue, {} requests", busy,
+                  stats.at("workers").size(), stats.value("listen_queue", 0),
+                  stats.value("requests", requests));
+  if (rate) {
+    load += fmt::format(" ({:.0f}/s)", *rate);
+  }
+  std::vector<std::string> lines{
+      printable(server), load + ", PSS " + mebibytes(pss), "",
+      row("WORKER", "PID", "STATE", "AGE", "REQUESTS", "PSS", "RSS", "REQUEST")};
+  lines.insert(lines.end(), rows.begin(), rows.end());
+  return lines;
+}
+
+}  // namespace forktail::cli

@@ -1,0 +1,27 @@
+// How an application declares that something which a fork duplicates is meant to be so.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "forktail/api.h"
+
+namespace forktail {
+
+// One declaration.
+struct ForkSafe {
+  std::string name;  // of the finding, as the audit prints it: "socket 10.0.0.7:5432"
+  std::string why;   // for whoever reads the audit
+};
+
+// Called by the application in its constructor: the fork audit and `forktail doctor` then report
+// the finding `name` as meant, with the reason, and not as a fault. To be called by the thread that
+// loads the application; a second call with the same name replaces the reason. Throws
+// std::invalid_argument when either is empty.
+FORKTAIL_API void fork_safe(std::string_view name, std::string_view why);
+
+// All declarations of this process, in their order; inherited over a fork. For the server.
+FORKTAIL_API std::span<const ForkSafe> fork_safe_declarations() noexcept;
+
+}  // namespace forktail

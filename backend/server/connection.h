@@ -1,0 +1,65 @@
+// The bytes of one connection: reads and writes with deadlines, on a non-blocking socket.
+//
+// Used by the one thread that serves the connection. Nothing throws.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace forktail::server {
+
+class TlsSession;
+
+class Connection {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // The descriptor stays the caller's to close. With `tls`, which must outlive it, all but peek()
+  // goes through that.
+  explicit Connection(int descriptor, TlsSession* tls = nullptr)
+      : descriptor_(descriptor), tls_(tls) {}
+
+  enum class Outcome { done, ended, late, failed };
+
+  // Looks at the first bytes without taking them, as many as are there; `got` counts them.
+  Outcome peek(std::span<char> out, Clock::time_point deadline, std::size_t& got);
+
+  Outcome handshake(Clock::time_point deadline);
+
+  // Reads at least `least` bytes into `out`, and as many more as are there; `got` counts them, also
+  // when the outcome is not `done`: `ended` by the peer, `late` at the deadline, `failed` with
+  // errno.
+  Outcome read(std::span<char> out, std::size_t least, Clock::time_point deadline,
+               std::size_t& got);
+
+  // Writes all of the parts, each wait for the peer being at most `patience`. With `more_follows`
+  // a TCP socket may wait for the next write to fill a packet.
+  Outcome write(std::span<iovec> parts, std::chrono::milliseconds patience,
+                bool more_follows = false);
+
+  // Writes `size` bytes from the beginning of a file; `sent` counts them, whatever the outcome:
+  // `ended` when the file has fewer.
+  Outcome send_file(int file, std::uint64_t size, std::chrono::milliseconds patience,
+                    std::uint64_t& sent);
+
+  // Before closing a connection on which the peer may still be sending: a plain close would make
+  // the kernel reset it, and the peer could lose the answer that it has not read yet (RFC 9112,
+  // section 9.6).
+  void linger();
+
+ private:
+  Outcome wait(short events, Clock::time_point deadline) const;
+  Outcome write_tls(std::span<const char> bytes, std::chrono::milliseconds patience);
+  Outcome write_tls(std::span<iovec> parts, std::chrono::milliseconds patience);
+  Outcome send_file_tls(int file, std::uint64_t size, std::chrono::milliseconds patience,
+                        std::uint64_t& sent);
+
+  int descriptor_;
+  TlsSession* tls_;
+};
+
+}  // namespace forktail::server

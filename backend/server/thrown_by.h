@@ -1,0 +1,23 @@
+// The border that no exception of the application crosses.
+#pragma once
+
+#include <exception>
+#include <optional>
+#include <string>
+
+namespace forktail::server {
+
+// Runs `step`; returns what it threw, as a phrase for a log line, or nothing.
+template <typename Step>
+std::optional<std::string> thrown_by(Step step) {
+  try {
+    step();
+  } catch (const std::exception& error) {
+    return error.what();
+  } catch (...) {
+    return "something that is no std::exception";
+  }
+  return std::nullopt;
+}
+
+}  // namespace forktail::server

@@ -1,0 +1,184 @@
+#include "id_conf.h"
+
+#include "id/generate.h"
+
+namespace forktail {
+namespace {
+
+char kDuplicate[] = "is duplicate";
+
+ngx_str_t& argument(ngx_conf_t* cf) { return static_cast<ngx_str_t*>(cf->args->elts)[1]; }
+
+char* refuse(ngx_conf_t* cf, const char* cure) {
+  auto* values = static_cast<ngx_str_t*>(cf->args->elts);
+  ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\" has the value \"%V\", %s", &values[0],
+                     &values[1], cure);
+  return kConfError;
+}
+
+// nginx keeps pointers into its headers and writes some of them itself. Removing or adding such a
+// header behind its back would make its own picture of the message wrong.
+bool kept_by_nginx(std::string_view name) {
+  const auto equals = [name](std::string_view other) {
+    return name.size() == other.size() &&
+           ngx_strncasecmp(reinterpret_cast<u_char*>(const_cast<char*>(name.data())),
+                           reinterpret_cast<u_char*>(const_cast<char*>(other.data())),
+                           name.size()) == 0;
+  };
+  for (const ngx_http_header_t* header = ngx_http_headers_in; header->name.len != 0; ++header) {
+    if (equals(view(header->name))) {
+      return true;
+    }
+  }
+  for (const ngx_http_header_out_t* header = ngx_http_headers_out; header->name.len != 0;
+       ++header) {
+    if (equals(view(header->name))) {
+      return true;
+    }
+  }
+  return equals("Trailer") || equals("traceparent") || equals("tracestate");
+}
+
+char* take_header_name(ngx_conf_t* cf, HeaderName* name) {
+  const std::string_view text = view(argument(cf));
+  for (const char c : text) {
+    if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-')) {
+      return refuse(cf, "it must be a header's name of letters, digits and \"-\"");
+    }
+  }
+  if (text.empty()) {
+    return refuse(cf, "it must be a header's name such as X-Request-ID");
+  }
+  if (kept_by_nginx(text)) {
+    return refuse(cf, "which has a meaning of its own, it must be a header such as X-Request-ID");
+  }
+  return make_header_name(cf->pool, argument(cf), name) ? NGX_CONF_OK : kConfError;
+}
+
+char* set_header(ngx_conf_t* cf, ngx_command_t*, void* conf) {
+  HeaderName& name = static_cast<SrvConf*>(conf)->header;
+  return name.text.data != nullptr ? kDuplicate : take_header_name(cf, &name);
+}
+
+char* set_format(ngx_conf_t* cf, ngx_command_t*, void* conf) {
+  auto* srv = static_cast<SrvConf*>(conf);
+  if (srv->format != NGX_CONF_UNSET_UINT) {
+    return kDuplicate;
+  }
+  const std::string_view value = view(argument(cf));
+  if (value == "hex") {
+    srv->format = static_cast<ngx_uint_t>(id::Format::hex);
+  } else if (value == "uuid") {
+    srv->format = static_cast<ngx_uint_t>(id::Format::uuid);
+  } else if (value == "random") {
+    srv->format = static_cast<ngx_uint_t>(id::Format::random);
+  } else {
+    return refuse(cf, "it must be \"hex\", \"uuid\" or \"random\"");
+  }
+  return NGX_CONF_OK;
+}
+
+char* set_trust(ngx_conf_t* cf, ngx_command_t*, void* conf) {
+  return add_trust(cf, &static_cast<SrvConf*>(conf)->trust);
+}
+
+char* set_response_header(ngx_conf_t* cf, ngx_command_t*, void* conf) {
+  auto* loc = static_cast<LocConf*>(conf);
+  if (loc->response != NGX_CONF_UNSET) {
+    return kDuplicate;
+  }
+  const std::string_view value = view(argument(cf));
+  loc->response = value != "off" ? 1 : 0;
+  if (value == "on" || value == "off") {
+    return NGX_CONF_OK;
+  }
+  return take_header_name(cf, &loc->response_header);
+}
+
+constexpr ngx_uint_t kHttpAndServer = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF;
+
+}  // namespace
+
+ngx_command_t ngx_http_forktail_commands[] = {
+    {ngx_string("forktail"), kHttpAndServer | NGX_CONF_FLAG, ngx_conf_set_flag_slot,
+     NGX_HTTP_SRV_CONF_OFFSET, offsetof(SrvConf, enabled), nullptr},
+    {ngx_string("forktail_header"), kHttpAndServer | NGX_CONF_TAKE1, set_header,
+     NGX_HTTP_SRV_CONF_OFFSET, 0, nullptr},
+    {ngx_string("forktail_format"), kHttpAndServer | NGX_CONF_TAKE1, set_format,
+     NGX_HTTP_SRV_CONF_OFFSET, 0, nullptr},
+    {ngx_string("forktail_trust"), kHttpAndServer | NGX_CONF_1MORE, set_trust,
+     NGX_HTTP_SRV_CONF_OFFSET, 0, nullptr},
+    {ngx_string("forktail_trace_context"), kHttpAndServer | NGX_CONF_FLAG, ngx_conf_set_flag_slot,
+     NGX_HTTP_SRV_CONF_OFFSET, offsetof(SrvConf, trace_context), nullptr},
+    {ngx_string("forktail_response_header"), kHttpAndServer | NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1,
+     set_response_header, NGX_HTTP_LOC_CONF_OFFSET, 0, nullptr},
+    {ngx_string("forktail_error_log"), kHttpAndServer | NGX_CONF_FLAG, ngx_conf_set_flag_slot,
+     NGX_HTTP_SRV_CONF_OFFSET, offsetof(SrvConf, error_log), nullptr},
+    {ngx_string("forktail_override_request_id"), NGX_HTTP_MAIN_CONF | NGX_CONF_FLAG,
+     ngx_conf_set_flag_slot, NGX_HTTP_MAIN_CONF_OFFSET, offsetof(MainConf, override_request_id),
+     nullptr},
+    ngx_null_command};
+
+void* ngx_http_forktail_create_main_conf(ngx_conf_t* cf) {
+  auto* conf = static_cast<MainConf*>(ngx_pcalloc(cf->pool, sizeof(MainConf)));
+  if (conf != nullptr) {
+    conf->override_request_id = NGX_CONF_UNSET;
+  }
+  return conf;
+}
+
+char* ngx_http_forktail_init_main_conf(ngx_conf_t*, void* conf) {
+  ngx_conf_init_value(static_cast<MainConf*>(conf)->override_request_id, 0);
+  return NGX_CONF_OK;
+}
+
+void* ngx_http_forktail_create_srv_conf(ngx_conf_t* cf) {
+  auto* conf = static_cast<SrvConf*>(ngx_pcalloc(cf->pool, sizeof(SrvConf)));
+  if (conf != nullptr) {
+    conf->enabled = NGX_CONF_UNSET;
+    conf->format = NGX_CONF_UNSET_UINT;
+    conf->trace_context = NGX_CONF_UNSET;
+    conf->error_log = NGX_CONF_UNSET;
+  }
+  return conf;
+}
+
+char* ngx_http_forktail_merge_srv_conf(ngx_conf_t* cf, void* parent, void* child) {
+  const auto* prev = static_cast<SrvConf*>(parent);
+  auto* conf = static_cast<SrvConf*>(child);
+  ngx_conf_merge_value(conf->enabled, prev->enabled, 0);
+  ngx_conf_merge_uint_value(conf->format, prev->format, static_cast<ngx_uint_t>(id::Format::hex));
+  ngx_conf_merge_value(conf->trace_context, prev->trace_context, 0);
+  ngx_conf_merge_value(conf->error_log, prev->error_log, 1);
+  if (conf->trust.cidrs == nullptr) {
+    conf->trust = prev->trust;
+  }
+  if (conf->header.text.data == nullptr) {
+    conf->header = prev->header;
+  }
+  if (conf->header.text.data == nullptr &&
+      !make_header_name(cf->pool, ngx_string("X-Request-ID"), &conf->header)) {
+    return kConfError;
+  }
+  return NGX_CONF_OK;
+}
+
+void* ngx_http_forktail_create_loc_conf(ngx_conf_t* cf) {
+  auto* conf = static_cast<LocConf*>(ngx_pcalloc(cf->pool, sizeof(LocConf)));
+  if (conf != nullptr) {
+    conf->response = NGX_CONF_UNSET;
+  }
+  return conf;
+}
+
+char* ngx_http_forktail_merge_loc_conf(ngx_conf_t*, void* parent, void* child) {
+  const auto* prev = static_cast<LocConf*>(parent);
+  auto* conf = static_cast<LocConf*>(child);
+  if (conf->response == NGX_CONF_UNSET) {
+    *conf = *prev;
+  }
+  ngx_conf_init_value(conf->response, 1);
+  return NGX_CONF_OK;
+}
+
+}  // namespace forktail

@@ -1,0 +1,45 @@
+// The configuration of the id part: its directives, and what they leave for the request's path.
+//
+// Written while nginx reads its configuration (in the master, or in `nginx -t`), read-only in the
+// workers. Values live in the cycle's pool.
+#pragma once
+
+#include "id_headers.h"
+#include "id_trust.h"
+#include "ngx_http_forktail.h"
+
+namespace forktail {
+
+struct MainConf {
+  ngx_flag_t override_request_id;
+  ngx_http_get_variable_pt builtin_request_id;  // what $request_id yields where forktail is off
+};
+
+struct SrvConf {
+  ngx_flag_t enabled;
+  HeaderName header;
+  ngx_uint_t format;  // an id::Format
+  Trust trust;
+  ngx_flag_t trace_context;
+  ngx_flag_t error_log;
+};
+
+struct LocConf {
+  ngx_flag_t response;
+  HeaderName response_header;  // empty: the name that forktail_header gives
+};
+
+inline SrvConf* srv_conf(ngx_http_request_t* r) {
+  return static_cast<SrvConf*>(ngx_http_get_module_srv_conf(r, ngx_http_forktail_module));
+}
+
+extern ngx_command_t ngx_http_forktail_commands[];
+
+void* ngx_http_forktail_create_main_conf(ngx_conf_t* cf);
+char* ngx_http_forktail_init_main_conf(ngx_conf_t* cf, void* conf);
+void* ngx_http_forktail_create_srv_conf(ngx_conf_t* cf);
+char* ngx_http_forktail_merge_srv_conf(ngx_conf_t* cf, void* parent, void* child);
+void* ngx_http_forktail_create_loc_conf(ngx_conf_t* cf);
+char* ngx_http_forktail_merge_loc_conf(ngx_conf_t* cf, void* parent, void* child);
+
+}  // namespace forktail

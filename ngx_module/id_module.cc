@@ -1,0 +1,54 @@
+// The id part as nginx sees it: an HTTP module with two phase handlers and a header filter.
+#include "id_conf.h"
+#include "id_request.h"
+#include "id_response.h"
+#include "id_variables.h"
+
+namespace forktail {
+namespace {
+
+ngx_int_t add_handler(ngx_conf_t* cf, ngx_http_phases phase) {
+  auto* core = static_cast<ngx_http_core_main_conf_t*>(
+      ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module));
+  auto* handler = static_cast<ngx_http_handler_pt*>(ngx_array_push(&core->phases[phase].handlers));
+  if (handler == nullptr) {
+    return NGX_ERROR;
+  }
+  *handler = ngx_http_forktail_handler;
+  return NGX_OK;
+}
+
+ngx_int_t ngx_http_forktail_init(ngx_conf_t* cf) {
+  install_response_filter();
+  // A request that nginx refuses while it reads the headers never gets to POST_READ, but its error
+  // page may be fetched from an upstream: that starts at SERVER_REWRITE.
+  if (add_handler(cf, NGX_HTTP_POST_READ_PHASE) != NGX_OK ||
+      add_handler(cf, NGX_HTTP_SERVER_REWRITE_PHASE) != NGX_OK) {
+    return NGX_ERROR;
+  }
+  return override_request_id(cf);
+}
+
+ngx_http_module_t module_context = {
+    ngx_http_forktail_add_variables,    ngx_http_forktail_init,
+    ngx_http_forktail_create_main_conf, ngx_http_forktail_init_main_conf,
+    ngx_http_forktail_create_srv_conf,  ngx_http_forktail_merge_srv_conf,
+    ngx_http_forktail_create_loc_conf,  ngx_http_forktail_merge_loc_conf};
+
+}  // namespace
+}  // namespace forktail
+
+extern "C" {
+ngx_module_t ngx_http_forktail_module = {NGX_MODULE_V1,
+                                         &forktail::module_context,
+                                         forktail::ngx_http_forktail_commands,
+                                         NGX_HTTP_MODULE,
+                                         nullptr,
+                                         nullptr,
+                                         nullptr,
+                                         nullptr,
+                                         nullptr,
+                                         nullptr,
+                                         nullptr,
+                                         NGX_MODULE_V1_PADDING};
+}

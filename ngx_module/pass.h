@@ -1,0 +1,96 @@
+// The pass part: one request's way from nginx to a uwsgi server and back.
+//
+// Everything here runs in an nginx worker (one thread), except the configuration, which nginx reads
+// in its master and which is read-only afterwards. A PassContext lives as long as its request.
+#pragma once
+
+#include "ngx_http_forktail.h"
+#include "pass_params.h"
+#include "queue_request.h"
+
+namespace forktail {
+
+struct PassMainConf {
+  ngx_array_t zones;              // of QueueZone*
+  ngx_int_t queue_time;           // index of $forktail_queue_time
+  const ngx_module_t* keepalive;  // nginx's cache of connections, where nginx has it
+};
+
+// What it takes to speak TLS to the server, beyond what nginx's upstream keeps itself.
+struct TlsConf {
+  bool wanted;  // forktail_pass says suwsgi://, or is made of variables that may say so
+  ngx_uint_t protocols;
+  ngx_str_t ciphers;
+  ngx_uint_t verify_depth;
+  ngx_str_t trusted_certificate;
+  ngx_str_t crl;
+  ngx_array_t* conf_commands;
+};
+
+struct PassConf {
+  ngx_http_upstream_conf_t upstream;
+  ngx_http_complex_value_t* target;  // where to pass to, when that is made of variables
+  ngx_array_t* params_source;        // of ngx_http_upstream_param_t: this level's forktail_param
+  const Params* params;
+  ngx_uint_t modifier1;
+  ngx_uint_t modifier2;
+  TlsConf tls;
+  ngx_str_t target_name;  // what forktail_pass says, when that is not made of variables
+  QueueConf* queue;
+  QueueZone* zone;
+};
+
+struct PassContext {
+  QueueTicket* ticket;
+  ngx_buf_t* packet;
+  u_char* sent;  // where the packet says when it was made
+  ngx_http_status_t status;
+  ngx_http_chunked_t chunked;
+  bool keep_conn;  // the connection may be kept, and the server was told so
+  bool interim;    // the head being read is a 1xx one
+  bool excess;     // the server sent more than one response
+};
+
+inline PassConf* pass_conf(ngx_http_request_t* r) {
+  return static_cast<PassConf*>(ngx_http_get_module_loc_conf(r, ngx_http_forktail_pass_module));
+}
+
+inline PassContext* pass_context(ngx_http_request_t* r) {
+  return static_cast<PassContext*>(ngx_http_get_module_ctx(r, ngx_http_forktail_pass_module));
+}
+
+// pass_conf.cc
+void* ngx_http_forktail_pass_create_conf(ngx_conf_t* cf);
+char* ngx_http_forktail_pass_merge_conf(ngx_conf_t* cf, void* parent, void* child);
+char* ngx_http_forktail_pass_set(ngx_conf_t* cf, ngx_command_t* command, void* conf);
+
+// pass_tls.cc
+void init_tls(PassConf* conf);
+ngx_int_t merge_tls(ngx_conf_t* cf, const PassConf& prev, PassConf* conf);
+char* ngx_http_forktail_ssl_password_file_set(ngx_conf_t* cf, ngx_command_t* command, void* conf);
+
+// pass_request.cc
+// Takes uwsgi:// or suwsgi:// off `url`; true when what it took asks for TLS.
+bool take_scheme(ngx_str_t* url);
+ngx_int_t ngx_http_forktail_pass_handler(ngx_http_request_t* r);
+
+// pass_packet.cc: makes the uwsgi packet of `r` in its context. Returns NGX_OK or the HTTP status
+// to answer with: 414 or 431 when the request does not fit into a packet, 500 when memory ran out.
+ngx_int_t make_packet(ngx_http_request_t* r);
+// Writes the time of the day into the packet: a packet that waited, or is sent once more, must not
+// bear the time at which it was first made.
+void stamp_packet(PassContext* context);
+
+// pass_response.cc
+ngx_int_t ngx_http_forktail_pass_process_head(ngx_http_request_t* r);
+// Whether a response without a body is what these headers announce (RFC 9112, section 6.3).
+bool has_no_body(const ngx_http_request_t* r);
+// To be called when a response has been read to its exact end.
+void keep_connection(ngx_http_request_t* r);
+
+// pass_body.cc
+ngx_int_t ngx_http_forktail_pass_filter_init(void* request);
+ngx_int_t ngx_http_forktail_pass_buffered_filter(ngx_event_pipe_t* pipe, ngx_buf_t* buf);
+ngx_int_t ngx_http_forktail_pass_unbuffered_filter(void* request, ssize_t bytes);
+
+}  // namespace forktail

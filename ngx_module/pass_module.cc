@@ -1,0 +1,188 @@
+#include "pass.h"
+#include "queue_seats.h"
+
+namespace forktail {
+namespace {
+
+constexpr ngx_uint_t kAnywhere = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;
+constexpr ngx_uint_t kFlag = kAnywhere | NGX_CONF_FLAG;
+constexpr ngx_uint_t kTake1 = kAnywhere | NGX_CONF_TAKE1;
+constexpr ngx_uint_t kMore = kAnywhere | NGX_CONF_1MORE;
+
+using Setter = char* (*)(ngx_conf_t*, ngx_command_t*, void*);
+
+template <size_t N>
+ngx_command_t directive(const char (&name)[N], ngx_uint_t type, Setter set, size_t offset = 0,
+                        void* post = nullptr) {
+  return {{N - 1, reinterpret_cast<u_char*>(const_cast<char*>(name))},
+          type,
+          set,
+          NGX_HTTP_LOC_CONF_OFFSET,
+          offset,
+          post};
+}
+
+ngx_conf_num_bounds_t g_modifier_bounds = {ngx_conf_check_num_bounds, 0, 255};
+
+ngx_conf_bitmask_t g_next_upstream[] = {
+    {ngx_string("error"), NGX_HTTP_UPSTREAM_FT_ERROR},
+    {ngx_string("timeout"), NGX_HTTP_UPSTREAM_FT_TIMEOUT},
+    {ngx_string("invalid_header"), NGX_HTTP_UPSTREAM_FT_INVALID_HEADER},
+    {ngx_string("non_idempotent"), NGX_HTTP_UPSTREAM_FT_NON_IDEMPOTENT},
+    {ngx_string("http_500"), NGX_HTTP_UPSTREAM_FT_HTTP_500},
+    {ngx_string("http_503"), NGX_HTTP_UPSTREAM_FT_HTTP_503},
+    {ngx_string("http_403"), NGX_HTTP_UPSTREAM_FT_HTTP_403},
+    {ngx_string("http_404"), NGX_HTTP_UPSTREAM_FT_HTTP_404},
+    {ngx_string("http_429"), NGX_HTTP_UPSTREAM_FT_HTTP_429},
+    {ngx_string("off"), NGX_HTTP_UPSTREAM_FT_OFF},
+    {ngx_null_string, 0}};
+
+ngx_conf_bitmask_t g_ssl_protocols[] = {{ngx_string("SSLv2"), NGX_SSL_SSLv2},
+                                        {ngx_string("SSLv3"), NGX_SSL_SSLv3},
+                                        {ngx_string("TLSv1"), NGX_SSL_TLSv1},
+                                        {ngx_string("TLSv1.1"), NGX_SSL_TLSv1_1},
+                                        {ngx_string("TLSv1.2"), NGX_SSL_TLSv1_2},
+                                        {ngx_string("TLSv1.3"), NGX_SSL_TLSv1_3},
+                                        {ngx_null_string, 0}};
+
+#if nginx_version >= 1027000
+constexpr Setter kLimitRateSetter = ngx_http_set_complex_value_size_slot;
+#else
+constexpr Setter kLimitRateSetter = ngx_conf_set_size_slot;
+#endif
+
+#define FIELD(name) offsetof(PassConf, upstream.name)
+
+ngx_command_t g_directives[] = {
+    directive("forktail_pass", NGX_HTTP_LOC_CONF | NGX_HTTP_LIF_CONF | NGX_CONF_TAKE1,
+              ngx_http_forktail_pass_set),
+    directive("forktail_param", kAnywhere | NGX_CONF_TAKE23, ngx_http_forktail_param_set,
+              offsetof(PassConf, params_source)),
+    directive("forktail_modifier1", kTake1, ngx_conf_set_num_slot, offsetof(PassConf, modifier1),
+              &g_modifier_bounds),
+    directive("forktail_modifier2", kTake1, ngx_conf_set_num_slot, offsetof(PassConf, modifier2),
+              &g_modifier_bounds),
+
+    directive("forktail_connect_timeout", kTake1, ngx_conf_set_msec_slot, FIELD(connect_timeout)),
+    directive("forktail_send_timeout", kTake1, ngx_conf_set_msec_slot, FIELD(send_timeout)),
+    directive("forktail_read_timeout", kTake1, ngx_conf_set_msec_slot, FIELD(read_timeout)),
+
+    directive("forktail_buffering", kFlag, ngx_conf_set_flag_slot, FIELD(buffering)),
+    directive("forktail_buffer_size", kTake1, ngx_conf_set_size_slot, FIELD(buffer_size)),
+    directive("forktail_buffers", kAnywhere | NGX_CONF_TAKE2, ngx_conf_set_bufs_slot, FIELD(bufs)),
+    directive("forktail_busy_buffers_size", kTake1, ngx_conf_set_size_slot,
+              FIELD(busy_buffers_size_conf)),
+    directive("forktail_max_temp_file_size", kTake1, ngx_conf_set_size_slot,
+              FIELD(max_temp_file_size_conf)),
+    directive("forktail_temp_file_write_size", kTake1, ngx_conf_set_size_slot,
+              FIELD(temp_file_write_size_conf)),
+    directive("forktail_temp_path", kAnywhere | NGX_CONF_TAKE1234, ngx_conf_set_path_slot,
+              FIELD(temp_path)),
+    directive("forktail_limit_rate", kTake1, kLimitRateSetter, FIELD(limit_rate)),
+
+    directive("forktail_request_buffering", kFlag, ngx_conf_set_flag_slot,
+              FIELD(request_buffering)),
+    directive("forktail_pass_request_headers", kFlag, ngx_conf_set_flag_slot,
+              FIELD(pass_request_headers)),
+    directive("forktail_pass_request_body", kFlag, ngx_conf_set_flag_slot,
+              FIELD(pass_request_body)),
+    directive("forktail_ignore_client_abort", kFlag, ngx_conf_set_flag_slot,
+              FIELD(ignore_client_abort)),
+
+    directive("forktail_next_upstream", kMore, ngx_conf_set_bitmask_slot, FIELD(next_upstream),
+              g_next_upstream),
+    directive("forktail_next_upstream_tries", kTake1, ngx_conf_set_num_slot,
+              FIELD(next_upstream_tries)),
+    directive("forktail_next_upstream_timeout", kTake1, ngx_conf_set_msec_slot,
+              FIELD(next_upstream_timeout)),
+    directive("forktail_intercept_errors", kFlag, ngx_conf_set_flag_slot, FIELD(intercept_errors)),
+    directive("forktail_ignore_headers", kMore, ngx_conf_set_bitmask_slot, FIELD(ignore_headers),
+              ngx_http_upstream_ignore_headers_masks),
+    directive("forktail_hide_header", kTake1, ngx_conf_set_str_array_slot, FIELD(hide_headers)),
+    directive("forktail_pass_header", kTake1, ngx_conf_set_str_array_slot, FIELD(pass_headers)),
+
+    directive("forktail_bind", kAnywhere | NGX_CONF_TAKE12, ngx_http_upstream_bind_set_slot,
+              FIELD(local)),
+    directive("forktail_socket_keepalive", kFlag, ngx_conf_set_flag_slot, FIELD(socket_keepalive)),
+
+    directive("forktail_queue", kMore, ngx_http_forktail_queue_set, offsetof(PassConf, queue)),
+    directive("forktail_queue_status", NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS,
+              ngx_http_forktail_queue_status_set),
+
+    directive("forktail_ssl_session_reuse", kFlag, ngx_conf_set_flag_slot,
+              FIELD(ssl_session_reuse)),
+    directive("forktail_ssl_protocols", kMore, ngx_conf_set_bitmask_slot,
+              offsetof(PassConf, tls.protocols), g_ssl_protocols),
+    directive("forktail_ssl_ciphers", kTake1, ngx_conf_set_str_slot,
+              offsetof(PassConf, tls.ciphers)),
+    directive("forktail_ssl_name", kTake1, ngx_http_set_complex_value_slot, FIELD(ssl_name)),
+    directive("forktail_ssl_server_name", kFlag, ngx_conf_set_flag_slot, FIELD(ssl_server_name)),
+    directive("forktail_ssl_verify", kFlag, ngx_conf_set_flag_slot, FIELD(ssl_verify)),
+    directive("forktail_ssl_verify_depth", kTake1, ngx_conf_set_num_slot,
+              offsetof(PassConf, tls.verify_depth)),
+    directive("forktail_ssl_trusted_certificate", kTake1, ngx_conf_set_str_slot,
+              offsetof(PassConf, tls.trusted_certificate)),
+    directive("forktail_ssl_crl", kTake1, ngx_conf_set_str_slot, offsetof(PassConf, tls.crl)),
+    directive("forktail_ssl_certificate", kTake1, ngx_http_set_complex_value_zero_slot,
+              FIELD(ssl_certificate)),
+    directive("forktail_ssl_certificate_key", kTake1, ngx_http_set_complex_value_zero_slot,
+              FIELD(ssl_certificate_key)),
+    directive("forktail_ssl_password_file", kTake1, ngx_http_forktail_ssl_password_file_set),
+    directive("forktail_ssl_conf_command", kAnywhere | NGX_CONF_TAKE2, ngx_conf_set_keyval_slot,
+              offsetof(PassConf, tls.conf_commands)),
+
+    ngx_null_command};
+
+#undef FIELD
+
+void* create_main_conf(ngx_conf_t* cf) {
+  auto* conf = static_cast<PassMainConf*>(ngx_pcalloc(cf->pool, sizeof(PassMainConf)));
+  if (conf == nullptr || ngx_array_init(&conf->zones, cf->pool, 1, sizeof(void*)) != NGX_OK) {
+    return nullptr;
+  }
+  return conf;
+}
+
+// By its name, since an nginx can be built without it.
+const ngx_module_t* find_module(const ngx_cycle_t* cycle, std::string_view name) {
+  for (ngx_uint_t i = 0; i < cycle->modules_n; i++) {
+    if (cycle->modules[i]->name == name) {
+      return cycle->modules[i];
+    }
+  }
+  return nullptr;
+}
+
+ngx_int_t finish_configuration(ngx_conf_t* cf) {
+  auto* conf = static_cast<PassMainConf*>(
+      ngx_http_conf_get_module_main_conf(cf, ngx_http_forktail_pass_module));
+  conf->keepalive = find_module(cf->cycle, "ngx_http_upstream_keepalive_module");
+  return conf->zones.nelts == 0 ? NGX_OK : prepare_seats(cf);
+}
+
+ngx_http_module_t g_context = {add_queue_variables,
+                               finish_configuration,
+                               create_main_conf,
+                               nullptr,
+                               nullptr,
+                               nullptr,
+                               ngx_http_forktail_pass_create_conf,
+                               ngx_http_forktail_pass_merge_conf};
+
+}  // namespace
+}  // namespace forktail
+
+extern "C" {
+ngx_module_t ngx_http_forktail_pass_module = {NGX_MODULE_V1,
+                                              &forktail::g_context,
+                                              forktail::g_directives,
+                                              NGX_HTTP_MODULE,
+                                              nullptr,
+                                              nullptr,
+                                              forktail::ngx_http_forktail_queue_init_process,
+                                              nullptr,
+                                              nullptr,
+                                              nullptr,
+                                              nullptr,
+                                              NGX_MODULE_V1_PADDING};
+}

@@ -1,0 +1,230 @@
+#include "pass_params.h"
+
+#include "pass.h"
+
+namespace forktail {
+namespace {
+
+constexpr std::string_view kHeaderPrefix = "HTTP_";
+
+// What the module alone may say: the server trusts these.
+constexpr std::string_view kReserved[] = {"FORKTAIL_SENT", "UWSGI_KEEP_CONN"};
+
+struct Standard {
+  const char* name;
+  const char* variable;
+  bool skip_empty;
+};
+
+constexpr Standard kStandard[] = {
+    {"QUERY_STRING", "query_string", false},   {"REQUEST_METHOD", "request_method", false},
+    {"CONTENT_TYPE", "content_type", false},   {"CONTENT_LENGTH", "content_length", false},
+    {"REQUEST_URI", "request_uri", false},     {"PATH_INFO", "document_uri", false},
+    {"DOCUMENT_ROOT", "document_root", false}, {"SERVER_PROTOCOL", "server_protocol", false},
+    {"REQUEST_SCHEME", "scheme", false},       {"HTTPS", "https", true},
+    {"REMOTE_ADDR", "remote_addr", false},     {"REMOTE_PORT", "remote_port", false},
+    {"SERVER_PORT", "server_port", false},     {"SERVER_NAME", "server_name", false},
+};
+
+ngx_str_t to_ngx(std::string_view text) {
+  return {text.size(), reinterpret_cast<u_char*>(const_cast<char*>(text.data()))};
+}
+
+ngx_int_t get_variable(ngx_http_request_t* r, const Param& param, ngx_str_t* value) {
+  const ngx_http_variable_value_t* v =
+      ngx_http_get_flushed_variable(r, static_cast<ngx_uint_t>(param.variable));
+  if (v == nullptr) {
+    return NGX_ERROR;
+  }
+  *value = v->not_found ? ngx_str_t{} : ngx_str_t{v->len, v->data};
+  return NGX_OK;
+}
+
+// A length without a body would leave the server waiting for the body.
+ngx_int_t get_content_length(ngx_http_request_t* r, const Param& param, ngx_str_t* value) {
+  if (!pass_conf(r)->upstream.pass_request_body) {
+    *value = {};
+    return NGX_OK;
+  }
+  return get_variable(r, param, value);
+}
+
+ngx_int_t get_complex(ngx_http_request_t* r, const Param& param, ngx_str_t* value) {
+  return ngx_http_complex_value(r, param.value, value);
+}
+
+#if nginx_version >= 1029005
+ngx_uint_t request_port(const ngx_http_request_t* r) { return r->port; }
+#else
+// The digits that end `text` after a colon: 80 of "host:80", nothing of "host" and of "[::1]".
+ngx_str_t digits_after_colon(const ngx_str_t& text) {
+  u_char* end = text.data + text.len;
+  u_char* begin = end;
+  while (begin != text.data && begin[-1] >= '0' && begin[-1] <= '9') {
+    begin--;
+  }
+  if (begin == text.data || begin[-1] != ':') {
+    return {};
+  }
+  return {static_cast<size_t>(end - begin), begin};
+}
+
+// The port that the client named, or 0. nginx itself keeps it since 1.29.5 only.
+ngx_uint_t request_port(const ngx_http_request_t* r) {
+  ngx_str_t host = {};
+  if (r->host_end == nullptr) {
+    if (r->headers_in.host != nullptr) {
+      host = r->headers_in.host->value;
+    }
+  } else if (r->port_end > r->host_end) {
+    host = {static_cast<size_t>(r->port_end - r->host_start), r->host_start};
+  }
+  const ngx_str_t digits = digits_after_colon(host);
+  const ngx_int_t port = ngx_atoi(digits.data, digits.len);
+  return port > 0 && port < 65536 ? static_cast<ngx_uint_t>(port) : 0;
+}
+#endif
+
+// The host that nginx chose the server by, so that the application can not be told another one by
+// a Host header beside an absolute request line.
+ngx_int_t get_host(ngx_http_request_t* r, const Param& param, ngx_str_t* value) {
+  ngx_str_t host;
+  if (get_variable(r, param, &host) != NGX_OK) {
+    return NGX_ERROR;
+  }
+  const ngx_uint_t port = request_port(r);
+  if (port == 0) {
+    *value = host;
+    return NGX_OK;
+  }
+  value->data = static_cast<u_char*>(ngx_pnalloc(r->pool, host.len + sizeof(":65535") - 1));
+  if (value->data == nullptr) {
+    return NGX_ERROR;
+  }
+  value->len = static_cast<size_t>(ngx_sprintf(value->data, "%V:%ui", &host, port) - value->data);
+  return NGX_OK;
+}
+
+ngx_int_t add_variable(ngx_conf_t* cf, ngx_array_t* sent, const Standard& standard,
+                       ParamGetter get) {
+  auto* param = static_cast<Param*>(ngx_array_push(sent));
+  if (param == nullptr) {
+    return NGX_ERROR;
+  }
+  ngx_str_t variable = to_ngx(standard.variable);
+  *param = {to_ngx(standard.name), get, ngx_http_get_variable_index(cf, &variable), nullptr,
+            standard.skip_empty};
+  return param->variable == NGX_ERROR ? NGX_ERROR : NGX_OK;
+}
+
+ngx_int_t add_standard(ngx_conf_t* cf, ngx_array_t* sent) {
+  for (const Standard& standard : kStandard) {
+    const bool length = std::string_view(standard.name) == "CONTENT_LENGTH";
+    if (add_variable(cf, sent, standard, length ? get_content_length : get_variable) != NGX_OK) {
+      return NGX_ERROR;
+    }
+  }
+  return add_variable(cf, sent, {"HTTP_HOST", "host", false}, get_host);
+}
+
+Param* find_param(ngx_array_t* sent, const ngx_str_t& name) {
+  auto* params = static_cast<Param*>(sent->elts);
+  for (ngx_uint_t i = 0; i < sent->nelts; i++) {
+    if (view(params[i].name) == view(name)) {
+      return &params[i];
+    }
+  }
+  return nullptr;
+}
+
+ngx_int_t add_configured(ngx_conf_t* cf, ngx_array_t* sent,
+                         const ngx_http_upstream_param_t& source) {
+  Param* param = find_param(sent, source.key);
+  if (param == nullptr) {
+    param = static_cast<Param*>(ngx_array_push(sent));
+    if (param == nullptr) {
+      return NGX_ERROR;
+    }
+  }
+  auto* value =
+      static_cast<ngx_http_complex_value_t*>(ngx_pcalloc(cf->pool, sizeof(*param->value)));
+  if (value == nullptr) {
+    return NGX_ERROR;
+  }
+  ngx_str_t text = source.value;
+  ngx_http_compile_complex_value_t compile = {};
+  compile.cf = cf;
+  compile.value = &text;
+  compile.complex_value = value;
+  // An HTTP_ variable set to nothing only hides the client's header, as with uwsgi_param.
+  const bool hides = begins_with(view(source.key), kHeaderPrefix) && source.value.len == 0;
+  *param = {source.key, get_complex, 0, value, source.skip_empty != 0 || hides};
+  return ngx_http_compile_complex_value(&compile);
+}
+
+ngx_int_t hide_headers(Params* params) {
+  const auto* sent = static_cast<const Param*>(params->sent.elts);
+  for (ngx_uint_t i = 0; i < params->sent.nelts; i++) {
+    if (begins_with(view(sent[i].name), kHeaderPrefix)) {
+      auto* hidden = static_cast<ngx_str_t*>(ngx_array_push(&params->hidden));
+      if (hidden == nullptr) {
+        return NGX_ERROR;
+      }
+      *hidden = {sent[i].name.len - kHeaderPrefix.size(), sent[i].name.data + kHeaderPrefix.size()};
+    }
+  }
+  return NGX_OK;
+}
+
+}  // namespace
+
+const Params* make_params(ngx_conf_t* cf, const ngx_array_t* source) {
+  auto* params = static_cast<Params*>(ngx_pcalloc(cf->pool, sizeof(Params)));
+  if (params == nullptr ||
+      ngx_array_init(&params->sent, cf->pool, std::size(kStandard) + 8, sizeof(Param)) != NGX_OK ||
+      ngx_array_init(&params->hidden, cf->pool, 4, sizeof(ngx_str_t)) != NGX_OK ||
+      add_standard(cf, &params->sent) != NGX_OK) {
+    return nullptr;
+  }
+  const auto* configured =
+      source ? static_cast<const ngx_http_upstream_param_t*>(source->elts) : nullptr;
+  for (ngx_uint_t i = 0; source != nullptr && i < source->nelts; i++) {
+    if (add_configured(cf, &params->sent, configured[i]) != NGX_OK) {
+      return nullptr;
+    }
+  }
+  return hide_headers(params) == NGX_OK ? params : nullptr;
+}
+
+char* ngx_http_forktail_param_set(ngx_conf_t* cf, ngx_command_t* command, void* conf) {
+  auto* value = static_cast<ngx_str_t*>(cf->args->elts);
+  for (const std::string_view reserved : kReserved) {
+    if (view(value[1]) == reserved) {
+      ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                         "\"forktail_param\" can not set \"%V\": the module itself sends it, "
+                         "remove the directive",
+                         &value[1]);
+      return kConfError;
+    }
+  }
+  if (value[1].len == 0) {
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "\"forktail_param\" has an empty name: name a variable, such as APP_ENV");
+    return kConfError;
+  }
+  return ngx_http_upstream_param_set_slot(cf, command, conf);
+}
+
+bool same_variable(const ngx_str_t& a, const ngx_str_t& b) {
+  if (a.len != b.len) {
+    return false;
+  }
+  for (size_t i = 0; i < a.len; i++) {
+    if (variable_char(a.data[i]) != variable_char(b.data[i])) {
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace forktail

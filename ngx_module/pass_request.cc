@@ -1,0 +1,201 @@
+#include "pass.h"
+
+namespace forktail {
+namespace {
+
+constexpr std::string_view kPlain = "uwsgi://";
+constexpr std::string_view kSecure = "suwsgi://";
+
+// Appends copies of the body's buffers to the packet: nginx moves through the originals' positions
+// itself when it has to send them once more.
+ngx_int_t append_body(ngx_http_request_t* r, ngx_chain_t* tail, const ngx_chain_t* body) {
+  for (; body != nullptr; body = body->next) {
+    auto* copy = static_cast<ngx_buf_t*>(ngx_alloc_buf(r->pool));
+    ngx_chain_t* link = ngx_alloc_chain_link(r->pool);
+    if (copy == nullptr || link == nullptr) {
+      return NGX_ERROR;
+    }
+    *copy = *body->buf;
+    link->buf = copy;
+    tail->next = link;
+    tail = link;
+  }
+  tail->next = nullptr;
+  tail->buf->flush = 1;
+  return NGX_OK;
+}
+
+ngx_int_t ngx_http_forktail_pass_create_request(ngx_http_request_t* r) {
+  ngx_http_upstream_t* u = r->upstream;
+  PassContext* context = pass_context(r);
+  stamp_packet(context);
+
+  ngx_chain_t* link = ngx_alloc_chain_link(r->pool);
+  if (link == nullptr) {
+    return NGX_ERROR;
+  }
+  link->buf = context->packet;
+  const bool whole_body = !r->request_body_no_buffering && u->conf->pass_request_body;
+  const ngx_chain_t* body = whole_body ? u->request_bufs : nullptr;
+  u->request_bufs = link;
+  return append_body(r, link, body);
+}
+
+// nginx calls this before it sends the request once more.
+ngx_int_t ngx_http_forktail_pass_reinit_request(ngx_http_request_t* r) {
+  PassContext* context = pass_context(r);
+  context->status = {};
+  context->chunked = {};
+  context->interim = false;
+  context->excess = false;
+  r->state = 0;
+
+  ngx_http_upstream_t* u = r->upstream;
+  u->process_header = ngx_http_forktail_pass_process_head;
+  u->pipe->input_filter = ngx_http_forktail_pass_buffered_filter;
+  u->input_filter = ngx_http_forktail_pass_unbuffered_filter;
+  stamp_packet(context);
+  return NGX_OK;
+}
+
+void ngx_http_forktail_pass_abort_request(ngx_http_request_t*) {}
+
+// Called before the connection is given back or closed, so that whoever goes next finds it.
+void ngx_http_forktail_pass_finalize_request(ngx_http_request_t* r, ngx_int_t) {
+  const PassContext* context = pass_context(r);
+  if (context != nullptr && context->ticket != nullptr) {
+    leave_queue(context->ticket);
+  }
+}
+
+// What nginx's own log lines call the upstream's protocol.
+void set_schema(ngx_http_upstream_t* u) {
+  if (u->ssl) {
+    ngx_str_set(&u->schema, "suwsgi://");
+  } else {
+    ngx_str_set(&u->schema, "uwsgi://");
+  }
+}
+
+// Where to pass to, when the configuration gives variables.
+ngx_int_t resolve_target(ngx_http_request_t* r, ngx_http_complex_value_t* target) {
+  ngx_http_upstream_t* u = r->upstream;
+  ngx_url_t url = {};
+  if (ngx_http_complex_value(r, target, &url.url) != NGX_OK) {
+    return NGX_ERROR;
+  }
+  u->ssl = take_scheme(&url.url);
+  set_schema(u);
+  url.no_resolve = 1;
+  if (ngx_parse_url(r->pool, &url) != NGX_OK) {
+    if (url.err != nullptr) {
+      ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                    "\"forktail_pass\" can not pass to \"%V\": %s", &url.url, url.err);
+    }
+    return NGX_ERROR;
+  }
+  u->resolved = static_cast<ngx_http_upstream_resolved_t*>(
+      ngx_pcalloc(r->pool, sizeof(ngx_http_upstream_resolved_t)));
+  if (u->resolved == nullptr) {
+    return NGX_ERROR;
+  }
+  if (url.addrs != nullptr) {
+    u->resolved->sockaddr = url.addrs[0].sockaddr;
+    u->resolved->socklen = url.addrs[0].socklen;
+    u->resolved->name = url.addrs[0].name;
+    u->resolved->naddrs = 1;
+  }
+  u->resolved->host = url.host;
+  u->resolved->port = url.port;
+  u->resolved->no_port = url.no_port;
+  return NGX_OK;
+}
+
+// The body is there, or its beginning when it is passed on as it comes.
+void ngx_http_forktail_pass_start(ngx_http_request_t* r) {
+  const ngx_int_t rc = make_packet(r);
+  if (rc != NGX_OK) {
+    ngx_http_finalize_request(r, rc);
+    return;
+  }
+  const PassConf* conf = pass_conf(r);
+  if (conf->zone != nullptr) {
+    enter_queue(r, conf->zone, conf->queue->timeout);
+  } else {
+    ngx_http_upstream_init(r);
+  }
+}
+
+// Whether nginx may keep the connection: a server that is told so spends effort on it.
+bool may_keep(ngx_http_request_t* r) {
+  const ngx_http_upstream_srv_conf_t* upstream = pass_conf(r)->upstream.upstream;
+  const auto* conf = static_cast<const PassMainConf*>(
+      ngx_http_get_module_main_conf(r, ngx_http_forktail_pass_module));
+  if (conf->keepalive == nullptr || upstream == nullptr || upstream->srv_conf == nullptr) {
+    return false;
+  }
+  // The `keepalive` directive has no interface but its own configuration, which begins, in all
+  // versions of nginx, with how many connections it keeps.
+  const void* keepalive = upstream->srv_conf[conf->keepalive->ctx_index];
+  return *static_cast<const ngx_uint_t*>(keepalive) != 0;
+}
+
+}  // namespace
+
+bool take_scheme(ngx_str_t* url) {
+  for (const std::string_view scheme : {kPlain, kSecure}) {
+    if (url->len >= scheme.size() &&
+        ngx_strncasecmp(url->data, reinterpret_cast<u_char*>(const_cast<char*>(scheme.data())),
+                        scheme.size()) == 0) {
+      url->data += scheme.size();
+      url->len -= scheme.size();
+      return scheme == kSecure;
+    }
+  }
+  return false;
+}
+
+ngx_int_t ngx_http_forktail_pass_handler(ngx_http_request_t* r) {
+  PassConf* conf = pass_conf(r);
+  auto* context = static_cast<PassContext*>(ngx_pcalloc(r->pool, sizeof(PassContext)));
+  if (context == nullptr || ngx_http_upstream_create(r) != NGX_OK) {
+    return NGX_HTTP_INTERNAL_SERVER_ERROR;
+  }
+  ngx_http_set_ctx(r, context, ngx_http_forktail_pass_module);
+  context->keep_conn = may_keep(r);
+
+  ngx_http_upstream_t* u = r->upstream;
+  u->conf = &conf->upstream;
+  u->ssl = conf->tls.wanted;
+  set_schema(u);
+  if (conf->target != nullptr && resolve_target(r, conf->target) != NGX_OK) {
+    return NGX_HTTP_INTERNAL_SERVER_ERROR;
+  }
+  u->output.tag = reinterpret_cast<ngx_buf_tag_t>(&ngx_http_forktail_pass_module);
+  u->create_request = ngx_http_forktail_pass_create_request;
+  u->reinit_request = ngx_http_forktail_pass_reinit_request;
+  u->process_header = ngx_http_forktail_pass_process_head;
+  u->abort_request = ngx_http_forktail_pass_abort_request;
+  u->finalize_request = ngx_http_forktail_pass_finalize_request;
+  u->buffering = conf->upstream.buffering;
+  u->pipe = static_cast<ngx_event_pipe_t*>(ngx_pcalloc(r->pool, sizeof(ngx_event_pipe_t)));
+  if (u->pipe == nullptr) {
+    return NGX_HTTP_INTERNAL_SERVER_ERROR;
+  }
+  u->pipe->input_filter = ngx_http_forktail_pass_buffered_filter;
+  u->pipe->input_ctx = r;
+  u->input_filter_init = ngx_http_forktail_pass_filter_init;
+  u->input_filter = ngx_http_forktail_pass_unbuffered_filter;
+  u->input_filter_ctx = r;
+  r->state = 0;
+
+  // A chunked body has to be read whole: a packet states the body's length.
+  if (!conf->upstream.request_buffering && conf->upstream.pass_request_body &&
+      !r->headers_in.chunked) {
+    r->request_body_no_buffering = 1;
+  }
+  const ngx_int_t rc = ngx_http_read_client_request_body(r, ngx_http_forktail_pass_start);
+  return rc >= NGX_HTTP_SPECIAL_RESPONSE ? rc : NGX_DONE;
+}
+
+}  // namespace forktail

@@ -1,0 +1,101 @@
+// The count of the requests that are at a backend and the line of those that wait, over all nginx
+// workers.
+//
+// Lies in shared memory. Every function takes the lock of the zone's slab pool, which nginx's
+// master releases when a worker dies holding it. A worker is known by its seat (queue_seats.h).
+// Functions that let waiting requests go return whose they are, a bit per seat: those workers are
+// to be woken.
+#pragma once
+
+#include "ngx_http_forktail.h"
+
+namespace forktail {
+
+constexpr ngx_uint_t kSeats = 64;
+using SeatSet = uint64_t;
+
+class QueueFifo {
+ public:
+  using Place = uint32_t;
+  static constexpr Place kNone = ~Place{0};
+
+  struct Counters {
+    uint64_t admitted;   // went to the backend
+    uint64_t waited;     // of these, after waiting
+    uint64_t full;       // refused, because the line was full
+    uint64_t timed_out;  // waited too long
+    uint64_t left;       // went away while waiting, mostly because their clients did
+  };
+
+  struct Status {
+    ngx_uint_t limit;
+    ngx_uint_t size;
+    ngx_uint_t active;
+    ngx_uint_t waiting;
+    Counters counters;
+  };
+
+  enum class Entry { kAdmitted, kWaiting, kFull };
+  enum class Exit { kTimedOut, kLeft };
+
+  // Takes all of a new pool. Null when the pool is too small for even one request.
+  static QueueFifo* create(ngx_slab_pool_t* pool);
+
+  // How many requests may be at the backend and wait, together.
+  ngx_uint_t capacity() const { return capacity_; }
+  void configure(ngx_uint_t limit, ngx_uint_t size);
+
+  // How much memory that many take.
+  static size_t bytes_for(ngx_uint_t requests) {
+    return sizeof(QueueFifo) + requests * sizeof(Node);
+  }
+
+  // A request arrives. When it has to wait, `place` is where.
+  Entry enter(ngx_uint_t seat, Place* place);
+  // Whether the request that waits at `place` may go; its place is given up then.
+  bool collect(Place place);
+  // A request goes away before it was collected.
+  SeatSet abandon(Place place, Exit why);
+  // A request is done with the backend.
+  SeatSet leave(ngx_uint_t seat);
+  // Forgets all that the process that had `seat` left behind.
+  SeatSet reclaim(ngx_uint_t seat);
+  // Whether there is anything to reclaim. Takes no lock.
+  bool holds(ngx_uint_t seat) const { return held_[seat] != 0; }
+
+  Status status();
+
+ private:
+  enum class State : uint16_t { kFree, kWaiting, kGranted };
+
+  struct Node {
+    Place prev;
+    Place next;  // of a free node: the next free one
+    uint16_t seat;
+    State state;
+  };
+
+  class Lock;
+
+  Node* nodes() { return reinterpret_cast<Node*>(this + 1); }
+  Place take_node(ngx_uint_t seat);
+  void free_node(Place place);
+  void unlink(Place place);
+  void release(ngx_uint_t seat);
+  SeatSet grant();
+
+  ngx_slab_pool_t* pool_;
+  ngx_uint_t capacity_;
+  ngx_uint_t limit_;
+  ngx_uint_t size_;
+  ngx_uint_t active_;
+  ngx_uint_t waiting_;
+  Place head_;
+  Place tail_;
+  Place free_;
+  Counters counters_;
+  uint32_t active_of_[kSeats];
+  uint32_t held_[kSeats];  // active requests and places of each seat
+};
+
+}  // namespace forktail

@@ -1,0 +1,239 @@
+#include "queue_request.h"
+
+#include "pass.h"
+#include "queue_seats.h"
+
+namespace forktail {
+namespace {
+
+const PassMainConf* main_conf_of(const ngx_cycle_t* cycle) {
+  return static_cast<const PassMainConf*>(
+      ngx_http_cycle_get_module_main_conf(cycle, ngx_http_forktail_pass_module));
+}
+
+const ngx_cycle_t* current_cycle() { return const_cast<const ngx_cycle_t*>(ngx_cycle); }
+
+template <typename Function>
+void for_each_zone(const ngx_cycle_t* cycle, Function function) {
+  const PassMainConf* conf = main_conf_of(cycle);
+  auto** zones = static_cast<QueueZone**>(conf->zones.elts);
+  for (ngx_uint_t i = 0; i < conf->zones.nelts; i++) {
+    function(zones[i]);
+  }
+}
+
+void reclaim_seat(ngx_uint_t seat) {
+  for_each_zone(current_cycle(), [seat](QueueZone* zone) {
+    if (zone->fifo->holds(seat)) {
+      wake_seats(zone->fifo->reclaim(seat));
+    }
+  });
+}
+
+// The time that `r` has waited, as its variable. Written into the variable's place at once, which
+// survives internal redirects as the request's context does not.
+void note_time(ngx_http_request_t* r, ngx_msec_t waited) {
+  if (r != r->main) {  // which shares its variables with its subrequests
+    return;
+  }
+  auto* text = static_cast<u_char*>(ngx_pnalloc(r->pool, NGX_TIME_T_LEN + sizeof(".000") - 1));
+  if (text == nullptr) {
+    return;
+  }
+  const auto* conf = static_cast<const PassMainConf*>(
+      ngx_http_get_module_main_conf(r, ngx_http_forktail_pass_module));
+  ngx_http_variable_value_t* value = &r->variables[conf->queue_time];
+  const u_char* end =
+      ngx_sprintf(text, "%T.%03M", static_cast<time_t>(waited / 1000), waited % 1000);
+  value->len = static_cast<unsigned>(end - text) & 0x0fffffff;
+  value->valid = 1;
+  value->no_cacheable = 0;
+  value->not_found = 0;
+  value->data = text;
+}
+
+ngx_int_t get_no_time(ngx_http_request_t*, ngx_http_variable_value_t* value, uintptr_t) {
+  value->not_found = 1;
+  return NGX_OK;
+}
+
+ngx_int_t add_retry_after(ngx_http_request_t* r) {
+  auto* header = static_cast<ngx_table_elt_t*>(ngx_list_push(&r->headers_out.headers));
+  if (header == nullptr) {
+    return NGX_ERROR;
+  }
+  *header = {};
+  header->hash = 1;
+  ngx_str_set(&header->key, "Retry-After");
+  ngx_str_set(&header->value, "1");
+  return NGX_OK;
+}
+
+void refuse(const QueueTicket* ticket, const char* why) {
+  ngx_http_request_t* r = ticket->request;
+  const QueueZone* zone = ticket->zone;
+  note_time(r, ngx_current_msec - ticket->since);
+  ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                "%s: \"forktail_queue\" zone \"%V\" has %ui places and lets %ui requests pass", why,
+                &zone->shm->shm.name, zone->size, zone->limit);
+  ngx_http_finalize_request(r, add_retry_after(r) == NGX_OK ? NGX_HTTP_SERVICE_UNAVAILABLE
+                                                            : NGX_HTTP_INTERNAL_SERVER_ERROR);
+}
+
+// Takes a ticket that waits out of this worker's line.
+void step_out(QueueTicket* ticket) {
+  // The analyzer takes the next head of the line for the one just removed.
+  ngx_queue_remove(&ticket->link);  // NOLINT(clang-analyzer-core.NullDereference)
+  if (ticket->timer.timer_set) {
+    ngx_del_timer(&ticket->timer);
+  }
+}
+
+void abandon(QueueTicket* ticket, QueueFifo::Exit why) {
+  step_out(ticket);
+  ticket->state = QueueTicket::State::kOutside;
+  wake_seats(ticket->zone->fifo->abandon(ticket->place, why));
+}
+
+void on_timeout(ngx_event_t* event) {
+  auto* ticket = static_cast<QueueTicket*>(event->data);
+  ngx_connection_t* c = ticket->request->connection;
+  ngx_http_set_log_request(c->log, ticket->request);
+  abandon(ticket, QueueFifo::Exit::kTimedOut);
+  refuse(ticket, "the request has waited too long");
+  ngx_http_run_posted_requests(c);
+}
+
+void on_request_end(void* data) { leave_queue(static_cast<QueueTicket*>(data)); }
+
+// Watches the client as nginx's upstream will do later.
+ngx_int_t watch_client(ngx_http_request_t* r) {
+  r->write_event_handler = ngx_http_request_empty_handler;
+  r->read_event_handler = ngx_http_block_reading;
+  if (r->upstream->conf->ignore_client_abort || r->post_action) {
+    return NGX_OK;
+  }
+  r->read_event_handler = ngx_http_test_reading;
+  ngx_event_t* event = r->connection->read;
+  if (event->ready) {
+    ngx_post_event(event, &ngx_posted_events);
+    return NGX_OK;
+  }
+  return ngx_handle_read_event(event, 0);
+}
+
+void wait(QueueTicket* ticket, ngx_msec_t timeout) {
+  ngx_http_request_t* r = ticket->request;
+  ticket->state = QueueTicket::State::kWaiting;
+  ngx_queue_insert_tail(&ticket->zone->line, &ticket->link);
+  ticket->timer.handler = on_timeout;
+  ticket->timer.data = ticket;
+  ticket->timer.log = r->connection->log;
+  ngx_add_timer(&ticket->timer, timeout);
+  if (watch_client(r) != NGX_OK) {
+    ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+  }
+}
+
+void go(QueueTicket* ticket) {
+  ticket->state = QueueTicket::State::kActive;
+  note_time(ticket->request, ngx_current_msec - ticket->since);
+  ngx_http_upstream_init(ticket->request);
+}
+
+// Lets those of the line go whose turn has come. Starting one can end others, so the line is looked
+// at afresh each time.
+void advance(QueueZone* zone) {
+  while (!ngx_queue_empty(&zone->line)) {
+    QueueTicket* ticket = ngx_queue_data(ngx_queue_head(&zone->line), QueueTicket, link);
+    if (!zone->fifo->collect(ticket->place)) {
+      return;
+    }
+    step_out(ticket);
+    ngx_connection_t* c = ticket->request->connection;
+    ngx_http_set_log_request(c->log, ticket->request);
+    go(ticket);
+    ngx_http_run_posted_requests(c);
+  }
+}
+
+void on_wake() { for_each_zone(current_cycle(), advance); }
+
+QueueTicket* new_ticket(ngx_http_request_t* r, QueueZone* zone) {
+  auto* ticket = static_cast<QueueTicket*>(ngx_pcalloc(r->pool, sizeof(QueueTicket)));
+  ngx_http_cleanup_t* cleanup = ngx_http_cleanup_add(r, 0);
+  if (ticket == nullptr || cleanup == nullptr) {
+    return nullptr;
+  }
+  ticket->request = r;
+  ticket->zone = zone;
+  ticket->since = ngx_current_msec;
+  cleanup->handler = on_request_end;
+  cleanup->data = ticket;
+  return ticket;
+}
+
+}  // namespace
+
+void enter_queue(ngx_http_request_t* r, QueueZone* zone, ngx_msec_t timeout) {
+  if (own_seat() == kNoSeat) {
+    ngx_http_upstream_init(r);
+    return;
+  }
+  QueueTicket* ticket = new_ticket(r, zone);
+  if (ticket == nullptr) {
+    ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+    return;
+  }
+  pass_context(r)->ticket = ticket;
+  switch (zone->fifo->enter(own_seat(), &ticket->place)) {
+    case QueueFifo::Entry::kAdmitted:
+      go(ticket);
+      break;
+    case QueueFifo::Entry::kWaiting:
+      wait(ticket, timeout);
+      break;
+    case QueueFifo::Entry::kFull:
+      refuse(ticket, "the queue is full");
+      break;
+  }
+}
+
+void leave_queue(QueueTicket* ticket) {
+  if (ticket->state == QueueTicket::State::kWaiting) {
+    abandon(ticket, QueueFifo::Exit::kLeft);
+  } else if (ticket->state == QueueTicket::State::kActive) {
+    ticket->state = QueueTicket::State::kOutside;
+    wake_seats(ticket->zone->fifo->leave(own_seat()));
+  }
+}
+
+ngx_int_t ngx_http_forktail_queue_init_process(ngx_cycle_t* cycle) {
+  const bool serves = ngx_process == NGX_PROCESS_WORKER || ngx_process == NGX_PROCESS_SINGLE;
+  if (!serves || main_conf_of(cycle) == nullptr || main_conf_of(cycle)->zones.nelts == 0) {
+    return NGX_OK;
+  }
+  if (take_seat(cycle, on_wake) != NGX_OK) {
+    return NGX_ERROR;
+  }
+  if (own_seat() != kNoSeat) {
+    reclaim_seat(own_seat());
+  }
+  for_each_empty_seat(reclaim_seat);
+  return NGX_OK;
+}
+
+ngx_int_t add_queue_variables(ngx_conf_t* cf) {
+  ngx_str_t name = ngx_string("forktail_queue_time");
+  ngx_http_variable_t* variable = ngx_http_add_variable(cf, &name, 0);
+  if (variable == nullptr) {
+    return NGX_ERROR;
+  }
+  variable->get_handler = get_no_time;
+  auto* conf = static_cast<PassMainConf*>(
+      ngx_http_conf_get_module_main_conf(cf, ngx_http_forktail_pass_module));
+  conf->queue_time = ngx_http_get_variable_index(cf, &name);
+  return conf->queue_time == NGX_ERROR ? NGX_ERROR : NGX_OK;
+}
+
+}  // namespace forktail

@@ -1,0 +1,143 @@
+#include "queue_seats.h"
+
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace forktail {
+namespace {
+
+// Of the whole process, since descriptors are: the master's outlive its cycles.
+struct Seats {
+  ngx_uint_t users;  // cycles that have queues
+  int locks;
+  int events[kSeats];
+};
+
+Seats g_seats;
+ngx_uint_t g_own = kNoSeat;
+void (*g_woken)();
+ngx_event_t g_woken_by_self;
+
+bool lock_seat(ngx_uint_t seat, short type) {
+  struct flock lock = {};
+  lock.l_type = type;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = static_cast<off_t>(seat);
+  lock.l_len = 1;
+  return fcntl(g_seats.locks, F_SETLK, &lock) == 0;
+}
+
+void close_all(Seats* seats, ngx_uint_t events) {
+  for (ngx_uint_t i = 0; i < events; i++) {
+    close(seats->events[i]);
+  }
+  close(seats->locks);
+}
+
+ngx_int_t open_all(ngx_log_t* log) {
+  g_seats.locks = memfd_create("forktail_seats", MFD_CLOEXEC);
+  if (g_seats.locks == -1) {
+    ngx_log_error(NGX_LOG_EMERG, log, ngx_errno, "memfd_create() for forktail_queue failed");
+    return NGX_ERROR;
+  }
+  for (ngx_uint_t i = 0; i < kSeats; i++) {
+    g_seats.events[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (g_seats.events[i] == -1) {
+      ngx_log_error(NGX_LOG_EMERG, log, ngx_errno, "eventfd() for forktail_queue failed");
+      close_all(&g_seats, i);
+      return NGX_ERROR;
+    }
+  }
+  return NGX_OK;
+}
+
+void drop_user(void*) {
+  if (--g_seats.users == 0) {
+    close_all(&g_seats, kSeats);
+  }
+}
+
+void on_event(ngx_event_t* event) {
+  const auto* connection = static_cast<ngx_connection_t*>(event->data);
+  uint64_t count;
+  // The event is edge-triggered; an empty counter is another wake-up that this one has served.
+  (void)!read(connection->fd, &count, sizeof(count));
+  g_woken();
+}
+
+void on_posted(ngx_event_t*) { g_woken(); }
+
+ngx_int_t listen_to(ngx_cycle_t* cycle, int fd) {
+  ngx_connection_t* connection = ngx_get_connection(fd, cycle->log);
+  if (connection == nullptr) {
+    return NGX_ERROR;
+  }
+  connection->pool = cycle->pool;
+  connection->read->log = cycle->log;
+  connection->write->log = cycle->log;
+  // Not a connection that a worker forgot to close when it ends.
+  connection->read->channel = 1;
+  connection->write->channel = 1;
+  connection->read->handler = on_event;
+  const bool edges = (ngx_event_flags & NGX_USE_CLEAR_EVENT) != 0;
+  const ngx_uint_t flags = edges ? ngx_uint_t{NGX_CLEAR_EVENT} : ngx_uint_t{NGX_LEVEL_EVENT};
+  return ngx_add_event(connection->read, NGX_READ_EVENT, flags);
+}
+
+}  // namespace
+
+ngx_int_t prepare_seats(ngx_conf_t* cf) {
+  ngx_pool_cleanup_t* cleanup = ngx_pool_cleanup_add(cf->cycle->pool, 0);
+  if (cleanup == nullptr || (g_seats.users == 0 && open_all(cf->log) != NGX_OK)) {
+    return NGX_ERROR;
+  }
+  g_seats.users++;
+  cleanup->handler = drop_user;
+  return NGX_OK;
+}
+
+ngx_int_t take_seat(ngx_cycle_t* cycle, void (*woken)()) {
+  g_woken = woken;
+  g_woken_by_self.handler = on_posted;
+  g_woken_by_self.log = cycle->log;
+  for (g_own = 0; g_own < kSeats && !lock_seat(g_own, F_WRLCK); g_own++) {
+  }
+  if (g_own == kNoSeat) {
+    ngx_log_error(NGX_LOG_ALERT, cycle->log, 0,
+                  "all %ui places for worker processes are taken: forktail_queue does not limit "
+                  "this one's requests, lower \"worker_processes\"",
+                  kSeats);
+    return NGX_OK;
+  }
+  return listen_to(cycle, g_seats.events[g_own]);
+}
+
+ngx_uint_t own_seat() { return g_own; }
+
+void wake_seats(SeatSet seats) {
+  for (ngx_uint_t seat = 0; seats != 0; seat++, seats >>= 1) {
+    if ((seats & 1) == 0) {
+      continue;
+    }
+    if (seat == g_own) {
+      ngx_post_event(&g_woken_by_self, &ngx_posted_events);
+      continue;
+    }
+    const uint64_t one = 1;
+    // It fails only when the counter is full, and then its holder is being woken already.
+    (void)!write(g_seats.events[seat], &one, sizeof(one));
+  }
+}
+
+void for_each_empty_seat(void (*forget)(ngx_uint_t seat)) {
+  for (ngx_uint_t seat = 0; seat < kSeats; seat++) {
+    if (seat != g_own && lock_seat(seat, F_WRLCK)) {
+      forget(seat);
+      lock_seat(seat, F_UNLCK);
+    }
+  }
+}
+
+}  // namespace forktail

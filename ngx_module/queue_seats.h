@@ -1,0 +1,32 @@
+// Which worker processes there are, and how one wakes another.
+//
+// A worker takes a seat when it starts and keeps it while it lives, which it proves by a record
+// lock: the kernel drops that lock with the process, whatever ends it, and no reused process id can
+// be mistaken for it. An eventfd per seat, made by the master and inherited by all workers of all
+// generations, wakes its holder.
+#pragma once
+
+#include "queue_fifo.h"
+
+namespace forktail {
+
+constexpr ngx_uint_t kNoSeat = kSeats;
+
+// Called by the master while it reads a configuration that has queues. The descriptors are closed
+// with the last cycle that asked for them.
+ngx_int_t prepare_seats(ngx_conf_t* cf);
+
+// Called by a worker when it starts. `woken` runs in it whenever another worker, or the worker
+// itself, has called wake_seats for it. A worker that finds no seat has kNoSeat and says so in the
+// log.
+ngx_int_t take_seat(ngx_cycle_t* cycle, void (*woken)());
+
+// The seat of this process.
+ngx_uint_t own_seat();
+
+void wake_seats(SeatSet seats);
+
+// Calls `forget` for each seat whose holder is gone, while nobody else can take it.
+void for_each_empty_seat(void (*forget)(ngx_uint_t seat));
+
+}  // namespace forktail

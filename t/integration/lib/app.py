@@ -1,0 +1,20 @@
+"""Applications that a test needs, compiled from their source as a user's would be."""
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+from lib.tools import need
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def compile_app(source, folder):
+    """The shared object of `source`; compiled once for each different source."""
+    path = Path(folder) / f"{hashlib.sha256(source.encode()).hexdigest()[:16]}.so"
+    if not path.exists():
+        command = [need("g++"), "-std=c++20", "-shared", "-fPIC", f"-I{ROOT}/backend/include",
+                   "-x", "c++", "-", "-o", str(path)]
+        result = subprocess.run(command, input=source, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stderr
+    return path

@@ -1,0 +1,99 @@
+# How the request's body is passed.
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Test::Nginx::Socket;
+use Pass;
+
+no_long_string();
+repeat_each(2);
+plan tests => repeat_each() * 27;
+run_tests();
+
+__DATA__
+
+
+
+=== TEST 1: a body
+--- pass
+--- request eval
+"POST /\n" . "b" x 3000
+--- app_body: 3000
+--- response_body eval
+"b" x 3000
+
+
+
+=== TEST 2: a body in a temporary file
+--- pass
+client_body_buffer_size 1k;
+--- request eval
+"POST /\n" . "b" x 30000
+--- app_body: 30000
+--- response_body eval
+"b" x 30000
+
+
+
+=== TEST 3: a body as it comes
+--- pass
+forktail_request_buffering off;
+--- request eval
+"POST /\n" . "b" x 30000
+--- app_body: 30000
+--- response_body eval
+"b" x 30000
+
+
+
+=== TEST 4: a chunked body gets a length
+--- pass
+--- raw_request eval
+"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n" .
+"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+--- packet eval
+::packet(with => {REQUEST_METHOD => 'POST', CONTENT_LENGTH => 5},
+    headers => [HTTP_TRANSFER_ENCODING => 'chunked'], body => 'abcde')
+
+
+
+=== TEST 5: also when buffering is off
+--- pass
+forktail_request_buffering off;
+--- raw_request eval
+"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n" .
+"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+--- packet eval
+::packet(with => {REQUEST_METHOD => 'POST', CONTENT_LENGTH => 5},
+    headers => [HTTP_TRANSFER_ENCODING => 'chunked'], body => 'abcde')
+
+
+
+=== TEST 6: no body, and then no length
+--- pass
+forktail_pass_request_body off;
+--- request
+POST /
+hello
+--- packet eval
+::packet(with => {REQUEST_METHOD => 'POST'}, headers => [HTTP_CONTENT_LENGTH => 5])
+
+
+
+=== TEST 7: a body of no bytes
+--- pass
+--- request
+POST /
+--- more_headers
+Content-Length: 0
+--- packet eval
+::packet(with => {REQUEST_METHOD => 'POST', CONTENT_LENGTH => 0}, headers => [HTTP_CONTENT_LENGTH => 0])
+
+
+
+=== TEST 8: a body larger than client_max_body_size
+--- pass
+client_max_body_size 4;
+--- request
+POST /
+hello
+--- error_code: 413

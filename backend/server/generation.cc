@@ -283,6 +283,11 @@ bool Generation::reap(pid_t pid, int status) {
 void Generation::on_worker_gone(int id, const std::string& how) {
   const pid_t pid = slots_.seat(id - 1).pid;
   const Child& child = workers_.at(id);
+  const std::vector<bool> resumed =
+      keeper_.resume(id, slots_.threads(), Clock::now() + options_.keepalive_timeout,
+                     [&](int thread, bool waiting) {
+                       return slots_.slot(id - 1, thread).between_requests(waiting);
+                     });
   if (log_groups_) {
     sink_.write_gathered(log_groups_->of(id - 1), true);
   }
@@ -292,7 +297,7 @@ void Generation::on_worker_gone(int id, const std::string& how) {
   if (!expected) {
     ++history_[id].crashes;
     spdlog::error("{} {}", describe(id, pid), how);
-    log_in_flight(id, pid, how);
+    log_in_flight(id, pid, how, resumed);
     sink_.mend_after_kill();
   } else {
     spdlog::info("{} left", describe(id, pid));

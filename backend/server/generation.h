@@ -139,7 +139,8 @@ class Generation {
   void kill_processes() const;
   void kill_template() const;
   void forget_unforked_workers();
-  void log_in_flight(int id, pid_t pid, const std::string& what) const;
+  void log_in_flight(int id, pid_t pid, const std::string& what,
+                     const std::vector<bool>& resumed) const;
   void check_serving();
   [[nodiscard]] std::optional<int> worker_of(pid_t pid) const;
   void signal_worker(int id, int signal) const;

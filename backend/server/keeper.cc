@@ -78,6 +78,27 @@ void Keeper::dismiss(int seat) {
   rearm();
 }
 
+std::vector<bool> Keeper::resume(int seat, int threads, Clock::time_point deadline,
+                                 const std::function<bool(int thread, bool waiting)>& resumable) {
+  std::vector<bool> resumed(static_cast<std::size_t>(threads));
+  read_mail();
+  for (std::uint32_t slot = 0; slot < installed_.size(); ++slot) {
+    const std::uint32_t holder = share_.kept.holder(slot);
+    const KeptId id = share_.kept.current(slot);
+    if (holder < KeptTable::kFirstOwner || ReadyList::seat_of(holder) != seat || !has(id)) {
+      continue;
+    }
+    const int thread = ReadyList::thread_of(holder);
+    if (resumable(thread, has_input(share_.kept.descriptor(slot)))) {
+      share_.kept.release(id, deadline.time_since_epoch() / std::chrono::nanoseconds(1),
+                          share_.kept.fresh(slot));
+      resumed[static_cast<std::size_t>(thread)] = true;
+    }
+  }
+  rearm();
+  return resumed;
+}
+
 // A worker may have died between an event and arming its source again.
 void Keeper::rearm() {
   for (std::size_t i = 0; i < share_.listeners.size(); ++i) {

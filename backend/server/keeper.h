@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <deque>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -30,6 +31,12 @@ class Keeper {
   // Before a worker is forked for `seat`, and after it has died.
   void admit(int seat);
   void dismiss(int seat);
+
+  // Before that: gives those of a dead worker's connections back to the ready list, until
+  // `deadline`, that stand between two requests, as `resumable` says of one that this thread had
+  // and on which something waits to be read, or nothing. Returns, by thread, whether there was one.
+  std::vector<bool> resume(int seat, int threads, Clock::time_point deadline,
+                           const std::function<bool(int thread, bool waiting)>& resumable);
 
   // New connections are from now on other generations' business.
   void stop_accepting();

@@ -26,6 +26,7 @@ std::optional<KeptId> KeptTable::allocate(std::uint32_t owner) {
     if (holder_of(state) == kFree &&
         at(slot).state.compare_exchange_strong(state, state_of(version, owner))) {
       at(slot).given_back = false;
+      at(slot).fresh = true;
       return KeptId{slot, version};
     }
   }

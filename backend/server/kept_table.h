@@ -59,6 +59,7 @@ class KeptTable {
 
   [[nodiscard]] std::int64_t deadline_ns(std::uint32_t slot) const { return at(slot).deadline_ns; }
   [[nodiscard]] bool fresh(std::uint32_t slot) const { return at(slot).fresh; }
+  void mark_read(KeptId id) { at(id.slot).fresh = false; }
   // Remembers that the peer was asked to close it; true the first time.
   bool mark_given_back(KeptId id) { return !at(id.slot).given_back.exchange(true); }
 

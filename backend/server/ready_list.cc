@@ -48,6 +48,8 @@ std::uint32_t ReadyList::owner(int seat, int thread) {
 
 int ReadyList::seat_of(std::uint32_t owner) { return static_cast<int>(owner / kThreadsPerSeat); }
 
+int ReadyList::thread_of(std::uint32_t owner) { return static_cast<int>(owner % kThreadsPerSeat); }
+
 ReadyList::ReadyList(DispatchShare& share, int seat, milliseconds keepalive, milliseconds silence)
     : share_(share),
       seat_(seat),
@@ -231,6 +233,14 @@ bool ReadyList::publish(Claim& claim, int thread) {
   close(claim.descriptor);
   claim.descriptor = number;
   claim.kept = id;
+  return true;
+}
+
+bool ReadyList::offer(Claim& claim, int thread) {
+  if (!publish(claim, thread)) {
+    return false;
+  }
+  share_.kept.mark_read(*claim.kept);
   return true;
 }
 

@@ -65,9 +65,10 @@ class ReadyList {
   // A connection that waits in a listen queue; empty when there is none. For a server that stops.
   Claim next_queued();
 
-  // Publishes the connection, unless it is already, so that it may be offered to the peer to be
-  // kept. False when there is no room for it.
+  // Publishes the connection, unless it is already. False when there is no room for it.
   bool publish(Claim& claim, int thread);
+  // The same for one whose request is about to be answered with the offer to keep it.
+  bool offer(Claim& claim, int thread);
   // Gives a published connection back to the list until its peer sends something. `fresh`: it has
   // not sent anything yet.
   void keep(Claim& claim, bool fresh);
@@ -88,9 +89,10 @@ class ReadyList {
 
   void note_peer(bool keeps) { share_.kept.set_peers_keep(keeps); }
 
-  // The owner in the KeptTable that a worker's thread is, and the seat that an owner belongs to.
+  // The owner in the KeptTable that a worker's thread is, and which one an owner is.
   static std::uint32_t owner(int seat, int thread);
   static int seat_of(std::uint32_t owner);
+  static int thread_of(std::uint32_t owner);
 
  private:
   Claim take(std::uint64_t event, int thread);

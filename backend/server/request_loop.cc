@@ -59,7 +59,7 @@ RequestLoop::RequestLoop(App& app, const Options& options, const Worker& worker,
       slot_(slot),
       board_(board),
       thread_(thread),
-      buffer_(wire::kHeaderSize + wire::kMaxData + 1),
+      buffer_(slot.packet()),
       body_(options.post_buffering, spool_directory()) {}
 
 bool RequestLoop::serve(Claim claim) {
@@ -70,7 +70,7 @@ bool RequestLoop::serve(Claim claim) {
   timing_ = {};
   timing_.begun = Clock::now();
   slot_.begin_reading(timing_.begun.time_since_epoch() / std::chrono::nanoseconds(1));
-  serve_request(connection, claim);
+  const bool handled = serve_request(connection, claim);
   sink_.end_request(thread_);
   body_.release();
   if (tls_) {
@@ -80,28 +80,32 @@ bool RequestLoop::serve(Claim claim) {
   if (claim) {
     ready_.drop(claim);
   }
+  if (slot_.state() != SlotState::idle) {
+    slot_.finish(handled);
+  }
   return true;
 }
 
-// Leaves an empty claim when the connection has been given back to be kept.
-void RequestLoop::serve_request(Connection& connection, Claim& claim) {
+// Leaves an empty claim when the connection has been given back to be kept. False when no request
+// came to be handled.
+bool RequestLoop::serve_request(Connection& connection, Claim& claim) {
   head_.clear();
   id_.clear();
   Refusal refusal;
   bool ping = false;
   if (speaks_tls(options_, claim.descriptor) && !begin_tls(connection, claim, refusal)) {
     refuse(connection, refusal);
-    return slot_.finish(false);
+    return false;
   }
   if (!read_packet(connection, claim, refusal, ping)) {
     refuse(connection, refusal);
-    return slot_.finish(false);
+    return false;
   }
   if (ping) {
     std::array<char, wire::kHeaderSize> pong{static_cast<char>(wire::kModifierPing), 0, 0, 1};
     iovec part{pong.data(), pong.size()};
     connection.write({&part, 1}, options_.socket_timeout);
-    return slot_.finish(false);
+    return false;
   }
   ready_.note_peer(head_.keep && !tls_);
   choose_id();
@@ -109,10 +113,10 @@ void RequestLoop::serve_request(Connection& connection, Claim& claim) {
   slot_.begin_handling(id_, head_.method, head_.path);
   if (!read_body(connection, refusal)) {
     refuse(connection, refusal);
-    return slot_.finish(false);
+    return false;
   }
   handle(connection, claim);
-  slot_.finish(true);
+  return true;
 }
 
 // Reads until the buffer holds `size` bytes or more.
@@ -123,8 +127,9 @@ Connection::Outcome RequestLoop::fill(Connection& connection, std::size_t size,
   }
   std::size_t more = 0;
   const Connection::Outcome outcome =
-      connection.read(std::span(buffer_).subspan(buffered_), size - buffered_, deadline, more);
+      connection.read(buffer_.subspan(buffered_), size - buffered_, deadline, more);
   buffered_ += more;
+  slot_.note_received(buffered_);
   return outcome;
 }
 
@@ -321,10 +326,11 @@ void RequestLoop::handle(Connection& connection, Claim& claim) {
   const Request request(head_.variables, body_.view(), body_.file());
   const Response response = call_application(request, context);
   timing_.handled = Clock::now();
-  slot_.begin_writing();
-  const bool keep = may_keep(claim);
+  const bool keep = offer_to_keep(claim);
+  slot_.begin_writing(keep);
   connection = Connection(claim.descriptor, tls_.get());  // publishing moves it
   if (answer(connection, response, keep) && keep) {
+    slot_.finish(true);
     ready_.keep(claim, false);
   } else if (body_.surplus()) {
     connection.linger();
@@ -337,11 +343,11 @@ RequestLoop::Clock::time_point RequestLoop::deadline() const {
 }
 
 // Published before the answer offers it: once offered, a connection may not just be closed.
-bool RequestLoop::may_keep(Claim& claim) {
+bool RequestLoop::offer_to_keep(Claim& claim) {
   // What follows the body would be taken for the next request by whoever reads the connection next.
   // TLS is known to this process only.
   return head_.keep && !tls_ && !body_.surplus() && options_.keepalive_timeout.count() > 0 &&
-         !board_.leaving && ready_.publish(claim, thread_);
+         !board_.leaving && ready_.offer(claim, thread_);
 }
 
 Response RequestLoop::call_application(const Request& request, Context& context) {
@@ -359,6 +365,9 @@ bool RequestLoop::answer(Connection& connection, const Response& response, bool 
   const ResponseSender::Terms terms{id_, head_.method == "HEAD", keep, head_.keep};
   ResponseSender sender(connection, sink_, options_.socket_timeout, terms, response_head_);
   const ResponseSender::Sent sent = sender.send(response);
+  if (sent.whole) {
+    slot_.end_writing();
+  }
   if (sent.threw) {
     slot_.count_exception();
   }

@@ -8,9 +8,9 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "forktail/app.h"
 #include "id/generate.h"
@@ -63,7 +63,7 @@ class RequestLoop {
   };
 
   bool serve(Claim claim);
-  void serve_request(Connection& connection, Claim& claim);
+  bool serve_request(Connection& connection, Claim& claim);
   bool begin_tls(Connection& connection, Claim& claim, Refusal& refusal);
   bool read_packet(Connection& connection, Claim& claim, Refusal& refusal, bool& ping);
   Connection::Outcome fill(Connection& connection, std::size_t size, Clock::time_point deadline);
@@ -73,7 +73,7 @@ class RequestLoop {
   void handle(Connection& connection, Claim& claim);
   Response call_application(const Request& request, Context& context);
   [[nodiscard]] Clock::time_point deadline() const;
-  bool may_keep(Claim& claim);
+  bool offer_to_keep(Claim& claim);
   bool answer(Connection& connection, const Response& response, bool keep);
   void log_slow(double handle_ms);
   void log_request(int status, std::uint64_t bytes);
@@ -90,8 +90,9 @@ class RequestLoop {
 
   std::unique_ptr<TlsSession> tls_;  // of the current connection; null: it is plain
 
+  const std::span<char> buffer_;  // the packet, and the part of the body that came with it
+
   // Of the current request; kept between requests for their memory.
-  std::vector<char> buffer_;  // the packet, and the part of the body that came with it
   std::size_t buffered_ = 0;
   std::size_t packet_size_ = 0;
   wire::RequestHead head_;

@@ -5,6 +5,9 @@
 #include <cstring>
 #include <thread>
 
+#include "id/validate.h"
+#include "wire/request_head.h"
+
 namespace forktail::server {
 
 namespace {
@@ -52,6 +55,8 @@ void Slot::begin_reading(std::int64_t now_ns) noexcept {
   id_.size = 0;
   method_.size = 0;
   path_.size = 0;
+  std::fill_n(packet_.begin(), wire::kHeaderSize, '\0');
+  received_.store(0, std::memory_order_relaxed);
   since_ns_.store(now_ns, std::memory_order_relaxed);
   state_.store(SlotState::reading, std::memory_order_relaxed);
   version_.fetch_add(1, std::memory_order_release);
@@ -67,7 +72,11 @@ void Slot::begin_handling(std::string_view id, std::string_view method,
   version_.fetch_add(1, std::memory_order_release);
 }
 
-void Slot::begin_writing() noexcept { state_.store(SlotState::writing, std::memory_order_release); }
+void Slot::begin_writing(bool offered) noexcept {
+  offered_.store(offered, std::memory_order_relaxed);
+  answered_.store(false, std::memory_order_relaxed);
+  state_.store(SlotState::writing, std::memory_order_release);
+}
 
 void Slot::finish(bool served) noexcept {
   if (served) {
@@ -96,6 +105,42 @@ SlotRequest Slot::snapshot() const {
     }
   }
   return request;
+}
+
+SlotRequest Slot::last_request() const {
+  SlotRequest request = snapshot();
+  if (request.state != SlotState::reading) {
+    return request;
+  }
+  const std::string_view packet(packet_.data(), packet_.size());
+  const wire::PacketHeader header =
+      wire::read_header(std::span(packet_).first<wire::kHeaderSize>());
+  const std::size_t size = wire::kHeaderSize + header.datasize;
+  // Nothing noted: it was killed as the first read returned, and nearly all packets come in one.
+  const std::uint32_t received = received_;
+  wire::RequestHead head;
+  if (header.modifier1 == wire::kModifierRequest && (received == 0 || received >= size) &&
+      wire::read_head(packet.substr(wire::kHeaderSize, header.datasize), head).empty()) {
+    request.method = head.method;
+    request.path = head.path;
+    request.id = id::valid(head.request_id) ? head.request_id : "";
+  }
+  return request;
+}
+
+bool Slot::between_requests(bool waiting) const noexcept {
+  switch (state_) {
+    case SlotState::idle:
+      return true;
+    case SlotState::reading:  // no packet begins with four zeros
+      return received_ == 0 && std::all_of(packet_.begin(), packet_.begin() + wire::kHeaderSize,
+                                           [](char c) { return c == '\0'; });
+    case SlotState::handling:
+      return false;
+    case SlotState::writing:
+      return offered_ && (answered_ || waiting);
+  }
+  return false;
 }
 
 void Slot::clear() noexcept {

@@ -14,10 +14,12 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include "server/shared_memory.h"
+#include "wire/packet.h"
 
 namespace forktail::server {
 
@@ -36,11 +38,22 @@ struct SlotRequest {
 
 class Slot {
  public:
-  // The request's way through a worker, called by the slot's own thread.
+  // The request's way through a worker, called by the slot's own thread. finish() comes last: when
+  // the connection has been closed, or before it is given to others.
   void begin_reading(std::int64_t now_ns) noexcept;
   void begin_handling(std::string_view id, std::string_view method, std::string_view path) noexcept;
-  void begin_writing() noexcept;
+  // `offered`: the answer promises to keep the connection.
+  void begin_writing(bool offered) noexcept;
+  void end_writing() noexcept { answered_.store(true, std::memory_order_release); }
   void finish(bool served) noexcept;
+
+  // Where the packet is read to, and how much of it has come: the master can name a request that
+  // died before it was parsed.
+  [[nodiscard]] std::span<char> packet() noexcept { return packet_; }
+  void note_received(std::size_t size) noexcept {
+    received_.store(static_cast<std::uint32_t>(size), std::memory_order_release);
+  }
+
   void count_exception() noexcept { add(exceptions_, 1); }
   void count_response(std::uint64_t bytes, std::uint64_t handle_us) noexcept {
     add(bytes_, bytes);
@@ -53,6 +66,16 @@ class Slot {
   [[nodiscard]] SlotRequest snapshot() const;
   [[nodiscard]] SlotState state() const noexcept { return state_.load(std::memory_order_relaxed); }
   [[nodiscard]] pid_t thread() const noexcept { return tid_.load(std::memory_order_relaxed); }
+
+  // Of a dead writer: snapshot(), with the name of a request whose packet had come but was not
+  // parsed yet.
+  [[nodiscard]] SlotRequest last_request() const;
+  // Of a dead writer: its answer was wholly sent.
+  [[nodiscard]] bool answered() const noexcept { return answered_; }
+  // Of a dead writer: its connection stands between two requests, so that another worker can go on
+  // with it. `waiting`: something has come on it that nobody has read. A peer that keeps
+  // connections sends its next request only when it has the whole answer to the last one.
+  [[nodiscard]] bool between_requests(bool waiting) const noexcept;
 
   // Sums over all workers that have had the seat.
   [[nodiscard]] std::uint64_t requests() const noexcept { return requests_; }
@@ -88,6 +111,11 @@ class Slot {
   Text<128> id_;
   Text<24> method_;
   Text<256> path_;
+  std::atomic<bool> offered_;
+  std::atomic<bool> answered_;
+  std::atomic<std::uint32_t> received_;
+  // One byte more than a packet: what follows it shows in the same read.
+  std::array<char, wire::kHeaderSize + wire::kMaxData + 1> packet_;
 };
 
 struct alignas(64) Seat {

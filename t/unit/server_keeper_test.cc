@@ -141,6 +141,66 @@ INSTANTIATE_TEST_SUITE_P(At, KilledAcceptor,
                                            Step{"TheKeeping", {"next", "publish", "keep"}, true}),
                          [](const auto& step) { return step.param.name; });
 
+// By which the master decides whether a dead worker's connection can be gone on with.
+struct Asked {
+  int thread = -1;
+  bool waiting = false;
+};
+
+TEST_F(KeeperTest, AConnectionThatStandsBetweenTwoRequestsGoesToAnotherWorker) {
+  start(1);
+  start(2);
+  const Descriptor client = kept_by(2);
+  send_text(client.get(), "request");
+  EXPECT_EQ(worker(1).next(), "request");
+  worker(1).ask("answer");
+  EXPECT_EQ(receive_text(client.get()), "answer");
+  send_text(client.get(), "behind it");
+  worker(1).kill();
+  Asked asked;
+  EXPECT_EQ(keeper_->resume(1, 1, Keeper::Clock::now() + 1h,
+                            [&](int thread, bool waiting) {
+                              asked = {thread, waiting};
+                              return true;
+                            }),
+            std::vector{true});
+  keeper_->dismiss(1);
+  EXPECT_EQ(asked.thread, 0);
+  EXPECT_TRUE(asked.waiting);
+  EXPECT_EQ(worker(2).next(), "behind it");
+}
+
+TEST_F(KeeperTest, AConnectionInWhichARequestDiedIsEnded) {
+  start(1);
+  const Descriptor client = kept_by(1);
+  send_text(client.get(), "request");
+  EXPECT_EQ(worker(1).next(), "request");
+  worker(1).kill();
+  bool waiting = true;
+  EXPECT_EQ(keeper_->resume(1, 2, Keeper::Clock::now() + 1h,
+                            [&](int /*thread*/, bool more) {
+                              waiting = more;
+                              return false;
+                            }),
+            (std::vector{false, false}));
+  keeper_->dismiss(1);
+  EXPECT_FALSE(waiting);
+  EXPECT_EQ(receive_text(client.get()), "(end)");
+}
+
+TEST_F(KeeperTest, AConnectionThatWasGivenBackIsEndedAtItsTime) {
+  start(1);
+  const Descriptor client = kept_by(1);
+  send_text(client.get(), "request");
+  EXPECT_EQ(worker(1).next(), "request");
+  worker(1).kill();
+  keeper_->resume(1, 1, Keeper::Clock::now() + 1ms, [](int, bool) { return true; });
+  keeper_->dismiss(1);
+  EXPECT_EQ(slots_of(KeptTable::kIdle), 1);
+  ASSERT_TRUE(run_until([&] { return all_free(); }));
+  EXPECT_EQ(receive_text(client.get()), "(end)");
+}
+
 TEST_F(KeeperTest, AnIdleConnectionIsEndedAtItsTime) {
   keepalive_ = 1ms;
   start(1);

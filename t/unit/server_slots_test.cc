@@ -1,10 +1,14 @@
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <set>
+#include <string>
+#include <string_view>
 
 #include "server/backoff.h"
 #include "server/slots.h"
 #include "server_support.h"
+#include "wire/packet.h"
 
 namespace forktail::server {
 namespace {
@@ -35,7 +39,7 @@ TEST(Slots, TellTheWayOfARequest) {
   EXPECT_EQ(request.id, "an-id");
   EXPECT_EQ(request.method, "GET");
   EXPECT_EQ(request.path, "/path");
-  slot.begin_writing();
+  slot.begin_writing(false);
   EXPECT_EQ(slot.snapshot().state, SlotState::writing);
   slot.finish(true);
   slot.begin_reading(43);
@@ -118,6 +122,85 @@ TEST(Slots, ASnapshotOfAWriterThatDiedWithinTheTextsComesToAnEnd) {
   EXPECT_EQ(slot.snapshot().path, "/path");
   slot.clear();
   EXPECT_EQ(slot.snapshot().state, SlotState::idle) << "ready for the next worker";
+}
+
+// As a worker's thread does with what it reads.
+void read_in(Slot& slot, std::string_view packet, std::optional<std::size_t> noted) {
+  std::copy(packet.begin(), packet.end(), slot.packet().begin());
+  if (noted) {
+    slot.note_received(*noted);
+  }
+}
+
+std::string packet_of(std::string_view id, std::string_view path) {
+  const Variable variables[] = {{"REQUEST_METHOD", "GET"}, {"PATH_INFO", path}, {"REQUEST_ID", id}};
+  return wire::make_packet(0, 0, variables);
+}
+
+TEST(Slots, NameADeadWritersRequestThatWasNotParsedYet) {
+  const Slots slots(1, 1);
+  Slot& slot = slots.slot(0, 0);
+  const std::string packet = packet_of("the-request", "/path");
+  for (const std::optional<std::size_t> noted : {std::optional(packet.size()), {}}) {
+    slot.begin_reading(42);
+    read_in(slot, packet, noted);
+    const SlotRequest request = slot.last_request();
+    EXPECT_EQ(request.state, SlotState::reading);
+    EXPECT_EQ(request.since_ns, 42);
+    EXPECT_EQ(request.id, "the-request");
+    EXPECT_EQ(request.method, "GET");
+    EXPECT_EQ(request.path, "/path");
+    EXPECT_FALSE(slot.between_requests(false));
+    EXPECT_FALSE(slot.between_requests(true)) << "that may be its body";
+  }
+}
+
+// The rest of the packet is the last request's: it would give a wrong name.
+TEST(Slots, DoNotNameARequestOfWhichAPartIsMissing) {
+  const Slots slots(1, 1);
+  Slot& slot = slots.slot(0, 0);
+  slot.begin_reading(1);
+  read_in(slot, packet_of("the-last-request", "/path"), 100);
+  slot.begin_reading(2);
+  read_in(slot, packet_of("the-next-request", "/path").substr(0, 10), 10);
+  EXPECT_EQ(slot.last_request().id, "");
+  EXPECT_FALSE(slot.between_requests(true));
+}
+
+TEST(Slots, NameNoRequestThatIsNone) {
+  const Slots slots(1, 1);
+  Slot& slot = slots.slot(0, 0);
+  slot.begin_reading(1);
+  read_in(slot, "GET / HTTP/1.1\r\n", 16);
+  EXPECT_EQ(slot.last_request().path, "");
+  slot.begin_reading(2);
+  const std::string packet = packet_of("bad", "/path");
+  read_in(slot, packet, packet.size());
+  EXPECT_EQ(slot.last_request().path, "/path");
+  EXPECT_EQ(slot.last_request().id, "") << "it is no valid id";
+}
+
+TEST(Slots, TellWhetherAConnectionStandsBetweenTwoRequests) {
+  const Slots slots(1, 1);
+  Slot& slot = slots.slot(0, 0);
+  EXPECT_TRUE(slot.between_requests(false));
+  slot.begin_reading(1);
+  EXPECT_TRUE(slot.between_requests(true)) << "nothing has been read";
+  slot.begin_handling("the-id", "GET", "/path");
+  EXPECT_FALSE(slot.between_requests(true));
+  slot.begin_writing(true);
+  EXPECT_FALSE(slot.between_requests(false)) << "the answer may be half";
+  EXPECT_TRUE(slot.between_requests(true)) << "the peer has the answer, as it asks again";
+  EXPECT_FALSE(slot.answered());
+  slot.end_writing();
+  EXPECT_TRUE(slot.between_requests(false));
+  EXPECT_TRUE(slot.answered());
+  slot.begin_writing(false);
+  EXPECT_FALSE(slot.answered());
+  slot.end_writing();
+  EXPECT_FALSE(slot.between_requests(true)) << "the peer was not offered to keep it";
+  slot.finish(true);
+  EXPECT_TRUE(slot.between_requests(true));
 }
 
 TEST(Slots, AreTheSameThroughAnInheritedDescriptor) {

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import time
@@ -179,6 +180,36 @@ def test_a_storm_of_reloads_loses_no_request(loaded, nginx, record, mode):
     record(f"{mode}: {load.count} requests over a storm of 25 reloads, {len(load.failures)} failed")
     assert not load.failures
     wait_for(lambda: len(children_of(app.pid)) == 5, "end of the former generations")
+
+
+class Hesitant(Load):
+    """Clients that connect to the server itself, and send a moment later."""
+
+    def __init__(self, app, clients):
+        super().__init__(None, clients)
+        self.app = app
+
+    def one(self, body):
+        try:
+            with uwsgi.connect(self.app.dial()) as s:
+                time.sleep(random.uniform(0, 0.01))
+                s.sendall(uwsgi.packet(uwsgi.variables("/", REQUEST_ID="hesitant")))
+                assert uwsgi.Response(uwsgi.read_to_end(s)).status == 200
+        except (OSError, AssertionError) as error:
+            return None, repr(error)
+        return None
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_reloads_lose_no_request_of_peers_that_hesitate(loaded, record, threads):
+    app = loaded(processes=4, threads=threads)
+    with Hesitant(app, 2) as load:
+        for reload in range(seconds(100, 10, 1000)):
+            app.send_signal(signal.SIGHUP)
+            wait_for(lambda: f"generation {reload + 1} has left" in app.log_text(), "end")  # noqa: B023
+        load.wait(100)
+    record(f"{load.count} requests over {reload + 1} reloads, {len(load.failures)} failed")
+    assert not load.failures
 
 
 def test_scaling_under_load_loses_no_request(loaded, nginx, record):

@@ -169,3 +169,9 @@ def wait_quiet(app, limit=LIMIT):
             return
         assert time.monotonic() < end, f"never quiet: {before} then {now}"
         before = now
+
+
+def descriptors_at_rest(app):
+    """As descriptors(), without the connection that asked the server whether it is ready."""
+    wait_quiet(app)
+    return descriptors(app)

@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dispatch_support import APP, Kept, Load, activity, descriptors, keep_conf, seconds, wait_quiet
+from dispatch_support import (APP, Kept, Load, activity, descriptors, descriptors_at_rest, keep_conf, seconds,
+                              wait_quiet)
 from lib import uwsgi
 from lib.hold import wait_held
 from lib.processes import children_of
@@ -50,7 +51,7 @@ def burst(port, clients):
 def test_after_a_burst_of_512_clients_nothing_is_left_and_nothing_stirs(server, nginx, work_app, record, threads):
     app = server(app=work_app, processes=4, threads=threads)
     web = nginx(**keep_conf(app, 512, "keepalive_timeout 1s;"), connections=2048)
-    before = descriptors(app)
+    before = descriptors_at_rest(app)
     answers = burst(web.port, 512)
     assert answers == [b"HTTP/1.1 200 OK"] * 512
     wait_for(lambda: descriptors(app) == before, "end of all kept connections")
@@ -150,7 +151,7 @@ def test_a_stopped_master_stops_nothing_else(loaded, nginx, record):
     """Each request has a new connection, of which the master is told and does not hear."""
     app = loaded(processes=4)
     web = nginx(**keep_conf(app, 2))
-    before = descriptors(app)
+    before = descriptors_at_rest(app)
     workers = app.workers()
     with Load(web, 32, sizes=(0, 10, 3000)) as load:
         app.send_signal(signal.SIGSTOP)

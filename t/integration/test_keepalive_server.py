@@ -108,7 +108,7 @@ def test_a_refused_request_ends_its_connection(app):
 @pytest.mark.alone
 def test_an_idle_connection_is_closed_after_keepalive_timeout(server, work_app, record):
     app = server(app=work_app, processes=2, keepalive_timeout="1s")
-    before = descriptors(app)
+    before = descriptors_at_rest(app)
     with Kept(app) as peer:
         assert peer.ask().status == 200
         time.sleep(0.5)  # half of its time

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from dispatch_support import APP, Kept, descriptors
+from dispatch_support import APP, Kept, descriptors, descriptors_at_rest
 from lib import uwsgi
 from lib.waiting import free_port, wait_for
 

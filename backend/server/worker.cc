@@ -115,7 +115,7 @@ class WorkerProcess {
     constexpr std::chrono::milliseconds kLook{10};
     const auto end = std::chrono::steady_clock::now() + kPatience;
     ready_.give_back_idle(index);
-    // One that another worker has in hand, for this very look or for a request, is that one's to end.
+    // What another worker has in hand, for this very look or for a request, is that one's to end.
     while (ready_.any_idle()) {
       if (std::chrono::steady_clock::now() >= end) {
         return ready_.drop_idle(index);

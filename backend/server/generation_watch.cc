@@ -1,4 +1,4 @@
-// What a generation does about workers that are old, requests that are overdue or lost, and load.
+// What a generation does about workers that are old, requests that are overdue, and load.
 #include <fmt/format.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
@@ -13,31 +13,6 @@
 #include "server/timeout.h"
 
 namespace forktail::server {
-
-// One line for each request that died with its worker, under the request's id; `resumed` says, by
-// thread, whose connection another worker goes on with: those requests had been answered, or not
-// begun.
-void Generation::log_in_flight(int id, pid_t pid, const std::string& what,
-                               const std::vector<bool>& resumed) const {
-  const auto now = Clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
-  for (int thread = 0; thread < slots_.threads(); ++thread) {
-    const Slot& slot = slots_.slot(id - 1, thread);
-    const SlotRequest request = slot.last_request();
-    const bool survived = resumed[static_cast<std::size_t>(thread)];
-    if (request.state == SlotState::idle || (request.state == SlotState::reading && survived)) {
-      continue;
-    }
-    const bool answered = request.state == SlotState::writing && (survived || slot.answered());
-    const std::string line = fmt::format("{} {} {} {}", describe(id, pid), what,
-                                         answered ? "after" : "while", describe(request, now));
-    const std::array<log::Field, 4> fields{
-        {{"event", std::string_view(answered ? "answered" : "lost")},
-         {"method", request.method},
-         {"path", request.path},
-         {"lost_worker", std::int64_t{id}}}};
-    sink_.write(spdlog::level::err, request.id, line, fields);
-  }
-}
 
 bool Generation::waits_for_template() const {
   return phase_ == Phase::starting ||

@@ -101,7 +101,7 @@ def test_a_request_behind_an_answer_is_served_by_another_worker(stopping, mode):
         assert kill_stopped(app) == first
         assert answered_by(peer.receive()) != first
         (line,) = app.wait_lines(event="answered")
-        assert line["request_id"] == "answered-stop-here"
+        assert (line["request_id"], line["level"]) == ("answered-stop-here", "warn")
         assert f"(pid {first}) killed by SIGKILL after writing POST / (" in line["msg"]
         assert not app.log(event="lost")
         app.wait_lines(event="request", request_id="sent-behind-the-answer")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lib.hold import Held, release
+from dispatch_support import wait_quiet
 from lib.processes import children_of, is_alive
 from lib.waiting import wait_for
 from test_reload import Load
@@ -153,6 +154,7 @@ def test_no_request_is_lost_over_reforks_and_nothing_is_left_open(server, refork
 
     assert refork(app).returncode == 0
     old_generation_left(app, 1)
+    wait_quiet(app)  # the master has cleared up after it
     before = descriptors()
     with Load(app.get) as load:
         for number in range(2, 7):

@@ -11,6 +11,7 @@ from collections import Counter
 
 import pytest
 
+from dispatch_support import wait_quiet
 from lib.load import Load
 from lib.processes import children_of, state_of
 from lib.tools import FULL
@@ -89,6 +90,7 @@ def test_reload_signals_in_quick_succession_leave_one_generation_and_nothing_els
     app.send_signal(signal.SIGHUP)  # so that what is made once has been made
     app.wait_log("generation 1 has left")
     wait_for(lambda: settled(app, 3), "one generation")
+    wait_quiet(app)  # the master has cleared up after the last one
     before = open_files(app)
     dice = random.Random(25)
     with Load(app.get, clients=2) as load:

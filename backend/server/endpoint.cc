@@ -65,6 +65,10 @@ void Endpoint::attend() {
       read_question(entry->first, client);
     }
     const bool over = client.answered && write_answer(client);
+    if (over) {
+      // The peer sees the end only when it has read everything, also on TCP.
+      shutdown(client.descriptor.get(), SHUT_WR);
+    }
     const bool late = (!client.asked || client.answered) && client.deadline <= Clock::now();
     entry = over || late || !client.descriptor ? clients_.erase(entry) : std::next(entry);
   }
@@ -132,8 +136,6 @@ bool Endpoint::write_answer(Client& client) {
     }
     client.answer.erase(0, static_cast<std::size_t>(size));
   }
-  // The peer sees the end only when it has read everything, also on TCP.
-  shutdown(client.descriptor.get(), SHUT_WR);
   return true;
 }
 
@@ -151,7 +153,11 @@ void Endpoint::finish() {
   const auto end = Clock::now() + std::chrono::seconds(1);
   while (Clock::now() < end) {
     for (auto entry = clients_.begin(); entry != clients_.end();) {
-      const bool over = !entry->second.answered || write_answer(entry->second);
+      Client& client = entry->second;
+      const bool over = !client.answered || write_answer(client);
+      if (over && client.answered) {
+        client.descriptor.release();
+      }
       entry = over ? clients_.erase(entry) : std::next(entry);
     }
     if (clients_.empty()) {

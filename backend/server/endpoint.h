@@ -49,7 +49,8 @@ class Endpoint {
   void attend();
   void answer(int client, std::string text);
   [[nodiscard]] std::optional<Clock::time_point> next_deadline() const;
-  // Writes what is still unwritten, for at most a second: before the master ends.
+  // Writes what is still unwritten, for at most a second: before the master ends. The peer sees the
+  // end of its answer when this process has ended, and its sockets and its pidfile are gone.
   void finish();
 
  private:

@@ -196,7 +196,7 @@ def test_status_is_the_stats_object(server, ctl):
 
 
 def test_stop_answers_what_is_in_flight_and_returns_when_the_server_has_ended(server, ctl, hold_app):
-    app = server(app=hold_app, processes=2, control="control.sock")
+    app = server(app=hold_app, processes=2, control="control.sock", stats="stats.sock", pidfile="pid")
     request = Held(app, "in-flight-1")
     stop = ctl.start(app, "stop")
     app.wait_log("stopping")
@@ -204,8 +204,8 @@ def test_stop_answers_what_is_in_flight_and_returns_when_the_server_has_ended(se
     release(app)
     assert Response(request.answer()).status == 200
     assert ctl.outcome(stop) == (0, "stopped")
+    assert not list(app.home.glob("*.sock")) and not (app.home / "pid").exists()
     assert app.process.wait(LIMIT) == 0
-    assert not (app.home / "control.sock").exists()
 
 
 def test_what_is_asked_of_a_stopping_server_fails(server, ctl, hold_app):

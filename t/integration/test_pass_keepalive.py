@@ -184,6 +184,7 @@ def test_a_connection_that_ended_while_idle_is_not_used(tmp_path):
     with Server(tmp_path / "app.sock", serve) as server, Nginx(
             tmp_path, http, "location / { forktail_pass app; }") as nginx:
         assert nginx.get().status == 200
+        wait_for(lambda: serve.sockets, "server that is done with the answer")
         serve.sockets[0].sendall(b"\r\n")
         wait_for(lambda: server.open == 0, "end of the connection")
         assert nginx.get().status == 200

@@ -193,7 +193,9 @@ void Master::resolve_commands() {
     const std::optional<std::string> text = outcome(command);
     if (text) {
       control_->answer(command.client, *text + "\n");
-      control_->attend();
+      if (!exit_code_) {  // or else it is finish() that writes it
+        control_->attend();
+      }
     }
     return text.has_value();
   });

@@ -196,7 +196,7 @@ def test_status_is_the_stats_object(server, ctl):
 
 
 def test_stop_answers_what_is_in_flight_and_returns_when_the_server_has_ended(server, ctl, hold_app):
-    app = server(app=hold_app, processes=2, control="control.sock", stats="stats.sock", pidfile="pid")
+    app = server(app=hold_app, processes=2, control="control.sock")
     request = Held(app, "in-flight-1")
     stop = ctl.start(app, "stop")
     app.wait_log("stopping")
@@ -204,6 +204,24 @@ def test_stop_answers_what_is_in_flight_and_returns_when_the_server_has_ended(se
     release(app)
     assert Response(request.answer()).status == 200
     assert ctl.outcome(stop) == (0, "stopped")
+    assert app.process.wait(LIMIT) == 0
+
+
+SLOW_UNLINK = r"""
+#include <dlfcn.h>
+#include <unistd.h>
+
+extern "C" int unlink(const char* path) noexcept {
+  usleep(100000);
+  return reinterpret_cast<int (*)(const char*)>(dlsym(RTLD_NEXT, "unlink"))(path);
+}
+"""
+
+
+def test_stop_returns_when_the_sockets_and_the_pidfile_are_gone(server, ctl, environment, build_app):
+    environment["LD_PRELOAD"] = str(build_app(SLOW_UNLINK))
+    app = server(control="control.sock", stats="stats.sock", pidfile="pid")
+    assert ctl(app, "stop") == (0, "stopped")
     assert not list(app.home.glob("*.sock")) and not (app.home / "pid").exists()
     assert app.process.wait(LIMIT) == 0
 

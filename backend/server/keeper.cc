@@ -70,12 +70,16 @@ void Keeper::dismiss(int seat) {
   share_.kept.set_occupied(seat, false);
   read_mail();
   for (std::uint32_t slot = 0; slot < installed_.size(); ++slot) {
-    const std::uint32_t holder = share_.kept.holder(slot);
-    if (holder >= KeptTable::kFirstOwner && ReadyList::seat_of(holder) == seat) {
+    if (held_by(seat, slot)) {
       end(share_.kept.current(slot));
     }
   }
   rearm();
+}
+
+bool Keeper::held_by(int seat, std::uint32_t slot) const {
+  const std::uint32_t holder = share_.kept.holder(slot);
+  return holder >= KeptTable::kFirstOwner && ReadyList::seat_of(holder) == seat;
 }
 
 std::vector<bool> Keeper::resume(int seat, int threads, Clock::time_point deadline,
@@ -83,12 +87,11 @@ std::vector<bool> Keeper::resume(int seat, int threads, Clock::time_point deadli
   std::vector<bool> resumed(static_cast<std::size_t>(threads));
   read_mail();
   for (std::uint32_t slot = 0; slot < installed_.size(); ++slot) {
-    const std::uint32_t holder = share_.kept.holder(slot);
     const KeptId id = share_.kept.current(slot);
-    if (holder < KeptTable::kFirstOwner || ReadyList::seat_of(holder) != seat || !has(id)) {
+    if (!held_by(seat, slot) || !has(id)) {
       continue;
     }
-    const int thread = ReadyList::thread_of(holder);
+    const int thread = ReadyList::thread_of(share_.kept.holder(slot));
     if (resumable(thread, has_input(share_.kept.descriptor(slot)))) {
       share_.kept.release(id, deadline.time_since_epoch() / std::chrono::nanoseconds(1),
                           share_.kept.fresh(slot));

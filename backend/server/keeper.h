@@ -63,6 +63,7 @@ class Keeper {
   void rearm();
   void expire();
   void close_stale();
+  [[nodiscard]] bool held_by(int seat, std::uint32_t slot) const;
   [[nodiscard]] bool has(KeptId id) const {
     return id.version != 0 && installed_[id.slot] == id.version;
   }

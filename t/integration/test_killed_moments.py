@@ -107,7 +107,7 @@ def test_a_request_behind_an_answer_is_served_by_another_worker(stopping, mode):
         app.wait_lines(event="request", request_id="sent-behind-the-answer")
 
 
-def test_with_threads_only_the_connection_of_the_request_that_died_ends(stopping):
+def test_with_threads_no_kept_connection_ends_that_no_request_died_in(stopping):
     app = stopping(threads=2)
     with Kept(app) as peer, Kept(app) as other:
         assert peer.ask().status == other.ask().status == 200

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lib.hold import Held, release
 from dispatch_support import wait_quiet
+from lib.hold import Held, release
 from lib.processes import children_of, is_alive
 from lib.waiting import wait_for
 from test_reload import Load

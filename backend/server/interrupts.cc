@@ -1,6 +1,7 @@
 #include "server/interrupts.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 
 namespace forktail::server::interrupts {
 
@@ -93,12 +95,20 @@ bool pending(Kind kind) { return (noted.load(std::memory_order_acquire) & kind) 
 
 bool take(Kind kind) { return (noted.fetch_and(~static_cast<unsigned>(kind)) & kind) != 0; }
 
-int wait(int epoll, epoll_event& event) {
-  // A busy server finds an event at once and needs no more system calls than this one.
+int wait(int epoll, epoll_event& event, BusyPoll& poll) {
+  using Clock = std::chrono::steady_clock;
   if (noted.load(std::memory_order_acquire) != 0) {
     return 0;
   }
-  const int ready = epoll_wait(epoll, &event, 1, 0);
+  // A busy server finds an event at once and needs no more system calls than this one.
+  int ready = epoll_wait(epoll, &event, 1, 0);
+  poll.begin();
+  while (ready == 0 && poll.look_again()) {
+    const Clock::time_point before = Clock::now();
+    sched_yield();
+    poll.yielded(Clock::now() - before);
+    ready = epoll_wait(epoll, &event, 1, 0);
+  }
   if (ready != 0) {
     return ready;
   }

@@ -9,6 +9,8 @@
 
 #include <sys/epoll.h>
 
+#include "server/busy_poll.h"
+
 namespace forktail::server::interrupts {
 
 // SIGTERM and SIGQUIT (leave), SIGUSR1 (reopen logs), SIGUSR2 (read the mail). SIGINT and SIGHUP,
@@ -23,7 +25,8 @@ bool pending(Kind kind);
 // Takes the note down; false if another thread was faster.
 bool take(Kind kind);
 
-// As epoll_wait() for one event, but returns 0 as soon as a note is, or was, made.
-int wait(int epoll, epoll_event& event);
+// As epoll_wait() for one event, but returns 0 as soon as a note is, or was, made. `poll` says how
+// often it looks before it sleeps.
+int wait(int epoll, epoll_event& event, BusyPoll& poll);
 
 }  // namespace forktail::server::interrupts

@@ -57,13 +57,13 @@ ReadyList::ReadyList(DispatchShare& share, int seat, milliseconds keepalive, mil
       silence_(silence),
       installed_(static_cast<std::size_t>(share.kept.capacity())) {}
 
-Claim ReadyList::next(int thread) {
+Claim ReadyList::next(int thread, BusyPoll& poll) {
   if (const Claim claim = next_at_hand()) {
     return claim;
   }
   for (;;) {
     epoll_event event{};
-    if (interrupts::wait(share_.epoll.get(), event) <= 0) {
+    if (interrupts::wait(share_.epoll.get(), event, poll) <= 0) {
       return {};
     }
     if (const Claim claim = take(event.data.u64, thread)) {

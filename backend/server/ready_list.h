@@ -22,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include "server/busy_poll.h"
 #include "server/descriptor.h"
 #include "server/kept_table.h"
 #include "server/mailboxes.h"
@@ -56,8 +57,8 @@ class ReadyList {
             std::chrono::milliseconds silence);
 
   // The next connection that is ready to be read; empty when a signal wants attention. `thread`
-  // counts from 0.
-  Claim next(int thread);
+  // counts from 0, `poll` is that thread's.
+  Claim next(int thread, BusyPoll& poll);
   // The same, but empty when there is none within `patience`; signals are not looked at.
   Claim next_within(int thread, std::chrono::milliseconds patience);
   // A connection that was accepted but that there was no room to publish; empty when there is none.

@@ -32,7 +32,7 @@ class RequestLoop {
               log::Sink& sink, Slot& slot, const Board& board, int thread);
 
   // Waits for a connection and serves it; false when a signal wants attention instead.
-  bool serve_next() { return serve(ready_.next(thread_)); }
+  bool serve_next() { return serve(ready_.next(thread_, poll_)); }
 
   // The same for a connection that this process has accepted and not published: nobody else can.
   bool serve_at_hand() { return serve(ready_.next_at_hand()); }
@@ -87,6 +87,7 @@ class RequestLoop {
   const Board& board_;
   const int thread_;
   id::Generator ids_;
+  BusyPoll poll_;
 
   std::unique_ptr<TlsSession> tls_;  // of the current connection; null: it is plain
 

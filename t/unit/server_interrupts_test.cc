@@ -23,9 +23,10 @@ class Waiters {
         }
         join();
         ++joined_;
+        BusyPoll poll;
         while (!pending(kLeave)) {
           epoll_event event{};
-          wait(epoll_.get(), event);
+          wait(epoll_.get(), event, poll);
           if (take(kMail)) {
             ++taken_;
           }

@@ -41,6 +41,7 @@ struct PassConf {
 };
 
 struct PassContext {
+  ngx_http_request_t* request;
   QueueTicket* ticket;
   ngx_buf_t* packet;
   u_char* sent;  // where the packet says when it was made
@@ -55,8 +56,10 @@ inline PassConf* pass_conf(ngx_http_request_t* r) {
   return static_cast<PassConf*>(ngx_http_get_module_loc_conf(r, ngx_http_forktail_pass_module));
 }
 
-inline PassContext* pass_context(ngx_http_request_t* r) {
-  return static_cast<PassContext*>(ngx_http_get_module_ctx(r, ngx_http_forktail_pass_module));
+// Not kept in r->ctx, which a filter that answers in the response's place wipes: the upstream is
+// read and finalized after that.
+inline PassContext* pass_context(const ngx_http_request_t* r) {
+  return static_cast<PassContext*>(r->upstream->input_filter_ctx);
 }
 
 // pass_conf.cc
@@ -89,8 +92,8 @@ bool has_no_body(const ngx_http_request_t* r);
 void keep_connection(ngx_http_request_t* r);
 
 // pass_body.cc
-ngx_int_t ngx_http_forktail_pass_filter_init(void* request);
+ngx_int_t ngx_http_forktail_pass_filter_init(void* context);
 ngx_int_t ngx_http_forktail_pass_buffered_filter(ngx_event_pipe_t* pipe, ngx_buf_t* buf);
-ngx_int_t ngx_http_forktail_pass_unbuffered_filter(void* request, ssize_t bytes);
+ngx_int_t ngx_http_forktail_pass_unbuffered_filter(void* context, ssize_t bytes);
 
 }  // namespace forktail

@@ -76,7 +76,7 @@ ngx_buf_t* add_pipe_buf(ngx_event_pipe_t* pipe, const ngx_buf_t* raw) {
 }
 
 ngx_int_t buffered_copy(ngx_event_pipe_t* pipe, ngx_buf_t* raw) {
-  auto* r = static_cast<ngx_http_request_t*>(pipe->input_ctx);
+  ngx_http_request_t* r = static_cast<PassContext*>(pipe->input_ctx)->request;
   const bool excess = pipe->length >= 0 && raw->last - raw->pos > pipe->length;
   if (excess && is_give_back(raw->pos + pipe->length, raw->last)) {
     raw->last = raw->pos + pipe->length;
@@ -93,7 +93,7 @@ ngx_int_t buffered_copy(ngx_event_pipe_t* pipe, ngx_buf_t* raw) {
 // nginx frees `raw` when the last of the buffers that lie in it has been sent: they are linked from
 // it through their shadows, and the last one points back.
 ngx_int_t buffered_chunked(ngx_event_pipe_t* pipe, ngx_buf_t* raw) {
-  auto* r = static_cast<ngx_http_request_t*>(pipe->input_ctx);
+  ngx_http_request_t* r = static_cast<PassContext*>(pipe->input_ctx)->request;
   ngx_http_chunked_t* chunked = &pass_context(r)->chunked;
   ngx_buf_t* data = nullptr;
   ngx_buf_t** shadow = &raw->shadow;
@@ -129,6 +129,10 @@ ngx_int_t unbuffered_copy(ngx_http_request_t* r, ssize_t bytes) {
   const u_char* body = u->buffer.last;
   if (excess && is_give_back(body + u->length, body + bytes)) {
     bytes = static_cast<ssize_t>(u->length);
+    if (bytes == 0) {
+      note_excess(r);
+      return NGX_OK;
+    }
   }
   const ngx_int_t rc = ngx_http_upstream_non_buffered_filter(r, bytes);
   if (excess) {
@@ -144,6 +148,10 @@ ngx_int_t unbuffered_chunked(ngx_http_request_t* r, ssize_t bytes) {
   ngx_buf_t* raw = &u->buffer;
   raw->pos = raw->last;
   raw->last += bytes;
+  if (u->length == 0) {  // nginx reads on while the client has not taken all of the response
+    finish_chunked(r, raw);
+    return NGX_OK;
+  }
 
   ngx_chain_t** tail = &u->out_bufs;
   while (*tail != nullptr) {
@@ -173,8 +181,8 @@ ngx_int_t unbuffered_chunked(ngx_http_request_t* r, ssize_t bytes) {
 
 }  // namespace
 
-ngx_int_t ngx_http_forktail_pass_filter_init(void* request) {
-  auto* r = static_cast<ngx_http_request_t*>(request);
+ngx_int_t ngx_http_forktail_pass_filter_init(void* context) {
+  ngx_http_request_t* r = static_cast<PassContext*>(context)->request;
   ngx_http_upstream_t* u = r->upstream;
   if (has_no_body(r)) {
     u->pipe->length = u->length = 0;
@@ -188,7 +196,7 @@ ngx_int_t ngx_http_forktail_pass_filter_init(void* request) {
 }
 
 ngx_int_t ngx_http_forktail_pass_buffered_filter(ngx_event_pipe_t* pipe, ngx_buf_t* buf) {
-  auto* r = static_cast<ngx_http_request_t*>(pipe->input_ctx);
+  ngx_http_request_t* r = static_cast<PassContext*>(pipe->input_ctx)->request;
   if (buf->pos == buf->last || pipe->upstream_done) {
     return NGX_OK;
   }
@@ -203,8 +211,8 @@ ngx_int_t ngx_http_forktail_pass_buffered_filter(ngx_event_pipe_t* pipe, ngx_buf
   return buffered_chunked(pipe, buf);
 }
 
-ngx_int_t ngx_http_forktail_pass_unbuffered_filter(void* request, ssize_t bytes) {
-  auto* r = static_cast<ngx_http_request_t*>(request);
+ngx_int_t ngx_http_forktail_pass_unbuffered_filter(void* context, ssize_t bytes) {
+  ngx_http_request_t* r = static_cast<PassContext*>(context)->request;
   if (r->upstream->headers_in.chunked && !has_no_body(r)) {
     return unbuffered_chunked(r, bytes);
   }

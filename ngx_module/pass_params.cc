@@ -40,13 +40,30 @@ ngx_int_t get_variable(ngx_http_request_t* r, const Param& param, ngx_str_t* val
   return NGX_OK;
 }
 
-// A length without a body would leave the server waiting for the body.
+// Of the body that is sent, which may be none though the client named a length: for an
+// auth_request, a mirror, an error page. A length without a body would leave the server waiting.
 ngx_int_t get_content_length(ngx_http_request_t* r, const Param& param, ngx_str_t* value) {
+  *value = {};
   if (!pass_conf(r)->upstream.pass_request_body) {
-    *value = {};
     return NGX_OK;
   }
-  return get_variable(r, param, value);
+  if (r->request_body_no_buffering) {
+    return get_variable(r, param, value);
+  }
+  off_t size = 0;
+  const ngx_chain_t* body = r->request_body != nullptr ? r->request_body->bufs : nullptr;
+  for (; body != nullptr; body = body->next) {
+    size += ngx_buf_size(body->buf);
+  }
+  if (size == 0 && r->headers_in.content_length_n < 0) {
+    return NGX_OK;
+  }
+  value->data = static_cast<u_char*>(ngx_pnalloc(r->pool, NGX_OFF_T_LEN));
+  if (value->data == nullptr) {
+    return NGX_ERROR;
+  }
+  value->len = static_cast<size_t>(ngx_sprintf(value->data, "%O", size) - value->data);
+  return NGX_OK;
 }
 
 ngx_int_t get_complex(ngx_http_request_t* r, const Param& param, ngx_str_t* value) {

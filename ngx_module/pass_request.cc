@@ -63,7 +63,7 @@ void ngx_http_forktail_pass_abort_request(ngx_http_request_t*) {}
 // Called before the connection is given back or closed, so that whoever goes next finds it.
 void ngx_http_forktail_pass_finalize_request(ngx_http_request_t* r, ngx_int_t) {
   const PassContext* context = pass_context(r);
-  if (context != nullptr && context->ticket != nullptr) {
+  if (context->ticket != nullptr) {
     leave_queue(context->ticket);
   }
 }
@@ -161,7 +161,7 @@ ngx_int_t ngx_http_forktail_pass_handler(ngx_http_request_t* r) {
   if (context == nullptr || ngx_http_upstream_create(r) != NGX_OK) {
     return NGX_HTTP_INTERNAL_SERVER_ERROR;
   }
-  ngx_http_set_ctx(r, context, ngx_http_forktail_pass_module);
+  context->request = r;
   context->keep_conn = may_keep(r);
 
   ngx_http_upstream_t* u = r->upstream;
@@ -183,10 +183,10 @@ ngx_int_t ngx_http_forktail_pass_handler(ngx_http_request_t* r) {
     return NGX_HTTP_INTERNAL_SERVER_ERROR;
   }
   u->pipe->input_filter = ngx_http_forktail_pass_buffered_filter;
-  u->pipe->input_ctx = r;
+  u->pipe->input_ctx = context;
   u->input_filter_init = ngx_http_forktail_pass_filter_init;
   u->input_filter = ngx_http_forktail_pass_unbuffered_filter;
-  u->input_filter_ctx = r;
+  u->input_filter_ctx = context;
   r->state = 0;
 
   // A chunked body has to be read whole: a packet states the body's length.

@@ -44,11 +44,12 @@ KEEP = "Connection: keep-alive\r\n" if nginx_version() >= (1, 29, 7) else ""
 class Nginx:
     """Runs until the end of its `with`, which fails when the error log has an alert in it."""
 
-    def __init__(self, home, http, server, workers=1, expected=()):
+    def __init__(self, home, http, server, workers=1, expected=(), modules=()):
         self.home = home
         self.port = free_port()
         self.workers = workers
         self.expected = expected  # patterns of alerts that the test provokes
+        self.modules = [MODULE, *modules]
         self.process = None
         self.write(http, server)
 
@@ -58,7 +59,7 @@ class Nginx:
             for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi", "forktail"))
         user = "user root;" if os.geteuid() == 0 else ""
         (self.home / "nginx.conf").write_text(f"""
-            load_module {MODULE};
+            {" ".join(f"load_module {module};" for module in self.modules)}
             {user}
             daemon off;
             pid {self.home}/nginx.pid;

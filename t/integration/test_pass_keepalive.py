@@ -1,8 +1,17 @@
 """When nginx keeps the connection to the server, and when it must not."""
 
+import fcntl
+import http.client
+import socket
+import struct
+import termios
+import threading
+from pathlib import Path
+
 import pytest
 
-from pass_support import KEEP, Nginx, Server, chunked, head, response, wait_for
+from lib.tools import give_up
+from pass_support import KEEP, LIMIT, NGINX, Nginx, Server, chunked, free_port, head, response, wait_for
 
 
 @pytest.fixture(params=["on", "off"], ids=["buffered", "unbuffered"])
@@ -104,6 +113,55 @@ def test_a_connection_given_back_behind_a_response_is_closed_without_a_word(two_
     assert [(r.status, r.body) for r in responses] == [(200, b"hello")] * 2
     assert server.connections == 2
     assert "upstream sent" not in two_requests.errors
+
+
+@pytest.mark.parametrize("answer", [response(b"x" * 200_000), chunked(*[b"x" * 10_000] * 20)],
+                         ids=["length", "chunked"])
+def test_a_connection_given_back_while_the_client_is_slow_costs_nothing_of_the_response(tmp_path, answer):
+    """Unbuffered, nginx goes on reading when it has the whole response but the client has not."""
+    given_back = threading.Event()
+
+    def all_read(s):
+        return struct.unpack("i", fcntl.ioctl(s, termios.TIOCOUTQ, b"\0" * 4))[0] == 0
+
+    def serve(s, _):
+        for data in (answer, b"\r\n"):
+            s.sendall(data)
+            wait_for(lambda: all_read(s), "reading of what was sent")
+        given_back.set()
+
+    slow_port = free_port()
+    with Server(tmp_path / "sock", serve), Nginx(
+            tmp_path, f"upstream backend {{ server unix:{tmp_path}/sock; keepalive 4; }}",
+            f"""listen 127.0.0.1:{slow_port} sndbuf=4k;
+                location / {{ forktail_pass backend; forktail_buffering off;
+                              forktail_buffer_size 256k; forktail_buffers 4 256k; }}""") as nginx:
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.settimeout(LIMIT)
+            client.connect(("127.0.0.1", slow_port))
+            client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert given_back.wait(LIMIT)
+            got = http.client.HTTPResponse(client)
+            got.begin()
+            assert got.read() == b"x" * 200_000
+        assert "upstream sent" not in nginx.errors()
+
+
+IMAGE_FILTER = Path("/usr/lib/nginx/modules/ngx_http_image_filter_module.so")
+
+
+@pytest.mark.skipif(NGINX != "/usr/sbin/nginx", reason="another nginx can not load Debian's modules")
+def test_a_filter_that_answers_in_the_responses_place_costs_no_worker(tmp_path):
+    """Such a filter wipes the request's contexts while the response is still being read."""
+    if not IMAGE_FILTER.exists():
+        give_up("nginx's image filter is not installed")
+    http = f"upstream app {{ server unix:{tmp_path}/app.sock; keepalive 4; }}"
+    with Server(tmp_path / "app.sock", lambda s, _: s.sendall(chunked(*[b"no image"] * 20_000))), Nginx(
+            tmp_path, http, "location / { image_filter test; forktail_pass app; }", modules=[IMAGE_FILTER]) as nginx:
+        workers = nginx.worker_pids()
+        assert [nginx.get().status for _ in range(3)] == [415] * 3
+        assert nginx.worker_pids() == workers
 
 
 @pytest.mark.parametrize("method,answer", [

@@ -6,7 +6,7 @@ use Pass;
 
 no_long_string();
 repeat_each(2);
-plan tests => repeat_each() * 27;
+plan tests => repeat_each() * 35;
 run_tests();
 
 __DATA__
@@ -90,7 +90,39 @@ Content-Length: 0
 
 
 
-=== TEST 8: a body larger than client_max_body_size
+=== TEST 8: an auth_request has no body, and so no length
+--- config
+location / { auth_request /auth; try_files "" @answer; }
+location @answer { return 204; }
+location = /auth {
+    internal; forktail_pass unix:$TEST_NGINX_HTML_DIR/app.sock;
+    forktail_param REMOTE_PORT ""; forktail_param PATH_INFO /;
+}
+--- request
+POST /
+hello
+--- packet eval
+::packet(with => {REQUEST_METHOD => 'POST', CONTENT_LENGTH => 0}, headers => [HTTP_CONTENT_LENGTH => 5])
+
+
+
+=== TEST 9: an error page gets nothing of a body that was refused
+--- config
+error_page 413 = /refused;
+location / { client_max_body_size 4; return 204; }
+location = /refused {
+    internal; forktail_pass unix:$TEST_NGINX_HTML_DIR/app.sock;
+    forktail_param REMOTE_PORT ""; forktail_param PATH_INFO /;
+}
+--- request
+POST /
+hello
+--- packet eval
+::packet(with => {CONTENT_LENGTH => 0}, headers => [HTTP_CONTENT_LENGTH => 5])
+
+
+
+=== TEST 10: a body larger than client_max_body_size
 --- pass
 client_max_body_size 4;
 --- request

@@ -194,6 +194,15 @@ ngx_int_t take_status(ngx_http_request_t* r) {
   return NGX_OK;
 }
 
+// A unix socket reports room for more each time that the server has read something, which would
+// wake nginx once more for each request. nginx asks for the report again when something does not
+// fit.
+void ignore_room(const ngx_connection_t* c) {
+  if ((ngx_event_flags & NGX_USE_CLEAR_EVENT) != 0 && c->write->active && c->write->ready) {
+    ngx_del_event(c->write, NGX_WRITE_EVENT, NGX_CLEAR_EVENT);
+  }
+}
+
 // NGX_OK when a status line begins here, NGX_DECLINED when headers do.
 ngx_int_t find_status_line(ngx_buf_t* buffer) {
   static constexpr std::string_view kProtocol = "HTTP/";
@@ -215,6 +224,9 @@ ngx_int_t find_status_line(ngx_buf_t* buffer) {
 ngx_int_t ngx_http_forktail_pass_process_head(ngx_http_request_t* r) {
   ngx_http_upstream_t* u = r->upstream;
   if (r->state == 0) {
+    if (pass_context(r)->keep_conn) {
+      ignore_room(u->peer.connection);
+    }
     const ngx_int_t rc = find_status_line(&u->buffer);
     if (rc == NGX_AGAIN) {
       return rc;

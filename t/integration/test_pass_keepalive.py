@@ -2,16 +2,20 @@
 
 import fcntl
 import http.client
+import os
+import re
+import select
 import socket
 import struct
 import termios
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from lib.tools import give_up
-from pass_support import KEEP, LIMIT, NGINX, Nginx, Server, chunked, free_port, head, response, wait_for
+from pass_support import KEEP, LIMIT, NGINX, Nginx, Server, chunked, free_port, head, read_exactly, response, wait_for
 
 
 @pytest.fixture(params=["on", "off"], ids=["buffered", "unbuffered"])
@@ -146,6 +150,41 @@ def test_a_connection_given_back_while_the_client_is_slow_costs_nothing_of_the_r
             got.begin()
             assert got.read() == b"x" * 200_000
         assert "upstream sent" not in nginx.errors()
+
+
+def edge_events(pid):
+    """The events that an nginx worker asks for of its connections to unix sockets, as epoll flags."""
+    unix = {line.split()[6] for line in Path(f"/proc/{pid}/net/unix").read_text().splitlines()[1:]}
+    files = {fd.name: os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()}
+    watched = [events for fd, file in files.items() if file == "anon_inode:[eventpoll]"
+               for tfd, events in re.findall(r"tfd:\s*(\d+) events:\s*(\w+)", Path(f"/proc/{pid}/fdinfo/{fd}").read_text())
+               if re.sub(r"\D", "", files[tfd]) in unix]
+    return [int(events, 16) for events in watched if int(events, 16) & select.EPOLLET]
+
+
+def test_room_in_a_kept_connection_wakes_nginx_only_when_it_was_missing(tmp_path):
+    """A unix socket reports it whenever the server has read something."""
+    read_on = threading.Event()
+
+    def serve(s, request):
+        if request["REQUEST_METHOD"] == "POST":
+            assert read_on.wait(LIMIT)
+            read_exactly(s, int(request["CONTENT_LENGTH"]))
+        s.sendall(response())
+
+    http = f"upstream app {{ server unix:{tmp_path}/app.sock; keepalive 4; }} client_max_body_size 8m;"
+    with Server(tmp_path / "app.sock", serve, with_body=False) as server, Nginx(
+            tmp_path, http, "location / { forktail_pass app; }") as nginx:
+        (worker,) = nginx.worker_pids()
+        assert nginx.get().status == 200
+        assert [flags & select.EPOLLOUT for flags in edge_events(worker)] == [0]
+        with ThreadPoolExecutor() as pool:
+            large = pool.submit(nginx.get, "/", "POST", b"x" * 4_000_000)
+            wait_for(lambda: [flags & select.EPOLLOUT for flags in edge_events(worker)] == [select.EPOLLOUT], "EPOLLOUT")
+            read_on.set()
+            assert large.result().status == 200
+        assert [flags & select.EPOLLOUT for flags in edge_events(worker)] == [0]
+        assert server.connections == 1
 
 
 IMAGE_FILTER = Path("/usr/lib/nginx/modules/ngx_http_image_filter_module.so")

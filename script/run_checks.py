@@ -4,6 +4,7 @@ A step is a function that takes its Step and counts into it. A step that knows i
 counts those, any other counts as one case. Steps that mostly wait run beside those that compile.
 """
 
+import collections
 import concurrent.futures
 import json
 import os
@@ -33,8 +34,9 @@ class Step:
     def __init__(self, name):
         self.name = name
         self.log = LOGS / f"{name.replace(' ', '-').replace(':', '')}.log"
-        self.passed = self.failed = self.skipped = 0
+        self.passed = self.failed = 0
         self.failures = []
+        self.skipped = []  # why, once for each case
 
     def case(self, passed, failure=None):
         if passed:
@@ -123,7 +125,7 @@ def build_images(step):
     if shutil.which("docker-compose") and step.run("docker", "info"):
         step.case(step.run("docker-compose", "build", "--quiet"))
     else:
-        step.skipped += 1
+        step.skipped.append("Docker is not there")
 
 
 def count_gtest(step, report, exited_well):
@@ -134,7 +136,7 @@ def count_gtest(step, report, exited_well):
             for case in suite["testsuite"]:
                 name = f"{suite['name']}.{case['name']}"
                 if case["result"] != "COMPLETED":
-                    step.skipped += 1
+                    step.skipped.append(name)
                 else:
                     reasons = [one["failure"] for one in case.get("failures", [])]
                     step.case(not reasons, "\n".join([name, *reasons]))
@@ -166,8 +168,8 @@ def count_tap(step, text, exited_well):
     failed_before = step.failed
     lines = text.splitlines()
     for i, line in enumerate(lines):
-        if re.match(r"ok \d+.*# skip", line, re.I) or re.match(r"1\.\.0 # skip", line, re.I):
-            step.skipped += 1
+        if skip := re.match(r"(?:ok \d+|1\.\.0).*# skip\S*\s*(.*)", line, re.I):
+            step.skipped.append(skip[1] or line)
         elif re.match(r"ok \d+", line):
             step.passed += 1
         elif re.match(r"not ok \d+", line):
@@ -199,8 +201,9 @@ def count_junit(step, report, exited_well):
         for case in xml.etree.ElementTree.parse(report).iter("testcase"):
             name = f"{case.get('classname')}::{case.get('name')}"
             bad = [one for one in case if one.tag in ("failure", "error")]
-            if case.find("skipped") is not None:
-                step.skipped += 1
+            skip = case.find("skipped")
+            if skip is not None:
+                step.skipped.append(skip.get("message") or name)
             else:
                 step.case(not bad, "\n".join([name, *(one.text or "" for one in bad)]))
     if not exited_well and step.failed == failed_before:
@@ -282,7 +285,7 @@ def run_step(name, check):
     except Exception:  # a bug here, or a tool that is not there: one red step
         step.case(False, traceback.format_exc())
     seconds = time.monotonic() - start
-    counts = f"{step.passed} passed, {step.failed} failed, {step.skipped} skipped"
+    counts = f"{step.passed} passed, {step.failed} failed, {len(step.skipped)} skipped"
     with PRINTING:
         print(f"{'FAILED' if step.failed else 'ok':<7} {name:<20} {seconds:6.1f} s  {counts}", flush=True)
         if step.failed:
@@ -302,6 +305,13 @@ def run_lane(lane):
     return done, True
 
 
+def tell_what_was_skipped(steps):
+    reasons = collections.Counter((step.name, " ".join(why.split())) for step in steps for why in step.skipped)
+    if reasons:
+        each = "; ".join(f"{count} of {name}: {why}" for (name, why), count in reasons.items())
+        print(f"{sum(reasons.values())} skipped ({each})")
+
+
 def main():
     quick = "--quick" in sys.argv[1:]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -316,8 +326,9 @@ def main():
         if not all(going_on for _, going_on in results):
             print("a build failed: the steps after it were not run")
             break
-    passed, failed, skipped = (sum(getattr(step, what) for step in done) for what in ("passed", "failed", "skipped"))
-    print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
+    tell_what_was_skipped(done)
+    passed, failed = (sum(getattr(step, what) for step in done) for what in ("passed", "failed"))
+    print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 
 

@@ -1,7 +1,9 @@
-"""The checks of the tree refuse what they are there for, in a small tree of their own."""
+"""The checks of the tree refuse what they are there for, in a small tree of their own; script/test ends as it
+promises."""
 
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -78,3 +80,55 @@ def test_a_line_that_no_file_may_hold_is_refused(tree, tmp_path, line, why):
     assert result.returncode == 1
     assert result.stdout.startswith("notes.md:2:")
     assert why in result.stderr
+
+
+# The program with steps of its own, which count what the real ones count.
+CHECKS = r"""
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+import run_checks
+
+def junit(step):
+    report = step.log.with_suffix(".xml")
+    report.write_text('<testsuite><testcase classname="pass" name="one"/>'
+                      '<testcase classname="pass" name="two"><skipped message="uwsgi is not installed"/></testcase>'
+                      '<testcase classname="pass" name="three"><skipped message="uwsgi is not installed"/></testcase>'
+                      '</testsuite>')
+    run_checks.count_junit(step, report, True)
+
+def gtest(step):
+    report = step.log.with_suffix(".json")
+    report.write_text('{"testsuites": [{"name": "Log", "testsuite": [{"name": "rotates", "result": "SKIPPED"}]}]}')
+    run_checks.count_gtest(step, report, True)
+
+def tap(step):
+    run_checks.count_tap(step, "1..2\nok 1 - status\nok 2 # skip no HTTP/3 here\n", True)
+
+def red(step):
+    step.case(False, "look here")
+
+steps = {"junit": junit, "gtest": gtest, "tap": tap, "red": red}
+run_checks.stages = lambda quick: [[[(name, steps[name]) for name in sys.argv[1:]]]]
+sys.exit(run_checks.main())
+"""
+
+
+def run_checks(tmp_path, *steps):
+    return subprocess.run([sys.executable, "-c", CHECKS, ROOT / "script", *steps], cwd=tmp_path,
+                          capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("steps, code, last", [
+    (["junit"], 0, "1 passed, 0 failed"),
+    (["junit", "red", "tap"], 1, "2 passed, 1 failed"),
+])
+def test_the_last_line_of_the_checks_is_the_sum_alone(tmp_path, steps, code, last):
+    result = run_checks(tmp_path, *steps)
+    assert (result.returncode, result.stdout.splitlines()[-1], result.stderr) == (code, last, "")
+
+
+def test_what_was_skipped_and_why_stands_on_a_line_of_its_own_before_the_sum(tmp_path):
+    *_, skipped, last = run_checks(tmp_path, "junit", "gtest", "tap").stdout.splitlines()
+    assert skipped == ("4 skipped (2 of junit: uwsgi is not installed; 1 of gtest: Log.rotates; "
+                       "1 of tap: no HTTP/3 here)")
+    assert last == "2 passed, 0 failed"

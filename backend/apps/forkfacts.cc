@@ -1,7 +1,7 @@
 // The experiment behind forktail: what is the same, and what differs, in workers that were forked
 // from one loaded process?
 //
-//   GET /              all facts as JSON, and several log lines with a little time between them
+//   GET /              all facts as JSON, and in several log lines with a little time between them
 //   GET /sleep?ms=N    answers after N milliseconds
 //   GET /throw         throws
 //   GET /crash         dies by SIGSEGV
@@ -18,6 +18,7 @@
 #include <atomic>
 #include <charconv>
 #include <chrono>
+#include <initializer_list>
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -44,9 +45,24 @@ std::string thread_name() {
   return name.data();
 }
 
+// "NAME VALUE NAME VALUE ..." of these facts, for a log line.
+std::string in_words(const Json& facts, std::initializer_list<const char*> names) {
+  std::string words;
+  for (const char* name : names) {
+    const Json& value = facts.at(name);
+    words += fmt::format("{}{} {}", words.empty() ? "" : " ", name,
+                         value.is_string() ? value.get<std::string>() : value.dump());
+  }
+  return words;
+}
+
 class ForkFacts : public forktail::App {
  public:
-  ForkFacts() : made_at_load_(std::make_unique<int>(1)), random_(42), load_pid_(getpid()) {
+  // The generator's seed is random: what forked workers draw alike, the fork has duplicated.
+  ForkFacts()
+      : made_at_load_(std::make_unique<int>(1)),
+        random_(std::random_device{}()),
+        load_pid_(getpid()) {
     ++loads;
     spdlog::info("loaded in pid {}", load_pid_);
   }
@@ -77,18 +93,19 @@ class ForkFacts : public forktail::App {
  private:
   forktail::Response facts(forktail::Context& context) {
     const auto pause = [] { std::this_thread::sleep_for(std::chrono::microseconds(100)); };
-    spdlog::info("begin");
+    Json facts = facts_of_this_thread(context);
+    spdlog::info("begin {}", in_words(facts, {"pid", "tid", "pthread_self", "thread_name", "loads",
+                                              "load_pid"}));
     pause();
-    Json facts = process_facts(context);
-    spdlog::info("counter {} random {}", facts["counter"].get<int>(),
-                 facts["random"].get<std::uint32_t>());
+    spdlog::info(in_words(facts, {"counter", "random", "address_static", "address_heap_load",
+                                  "address_heap_worker"}));
     pause();
     facts["thread"] = facts_of_a_new_thread(context);
     spdlog::info("end");
     return {200, "application/json", facts.dump(2) + "\n"};
   }
 
-  Json process_facts(const forktail::Context& context) {
+  Json facts_of_this_thread(const forktail::Context& context) {
     const std::lock_guard<std::mutex> lock(mutex_);
     return {
         {"request_id", std::string(context.id())},
@@ -109,17 +126,18 @@ class ForkFacts : public forktail::App {
     };
   }
 
-  // The same for a thread that is started for this request.
+  // The same as seen from a thread that is started for this request.
   Json facts_of_a_new_thread(const forktail::Context& context) {
     Json facts;
     std::thread thread([&] {
       const forktail::Scope scope(context);
       const int on_its_stack = 0;
-      facts = {{"tid", gettid()},
-               {"pthread_self", pthread_self()},
-               {"thread_name", thread_name()},
-               {"address_stack", address(&on_its_stack)}};
-      spdlog::info("in a thread");
+      facts = facts_of_this_thread(context);
+      facts["address_stack"] = address(&on_its_stack);
+      spdlog::info("in a thread {}",
+                   in_words(facts, {"tid", "pthread_self", "thread_name", "counter", "random",
+                                    "address_static", "address_heap_load", "address_heap_worker",
+                                    "address_stack"}));
     });
     thread.join();
     return facts;

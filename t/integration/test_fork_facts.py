@@ -102,7 +102,39 @@ def test_what_are_thread_names_after_a_fork(facts_of, record, mode):
 
 
 @every_mode
-def test_a_generator_seeded_at_load_draws_the_same_numbers_in_every_worker(facts_of, record, mode):
+def test_a_generator_seeded_at_load_draws_the_same_numbers_in_workers_that_were_forked_after_it(
+        facts_of, record, mode):
     _, facts = facts_of(mode)
-    record(table(f"{mode}: counter and first random number", facts, ["counter", "random"]))
-    assert len(distinct(facts, "random")) == 1
+    record(table(f"{mode}: counter and first two random numbers", facts,
+                 ["counter", "random", "thread.counter", "thread.random"]))
+    assert distinct(facts, "counter") == {1}
+    for draws in (facts, [fact["thread"] for fact in facts]):
+        assert len(distinct(draws, "random")) == (1 if mode == "preload" else WORKERS)
+    assert all(fact["random"] != fact["thread"]["random"] for fact in facts)
+
+
+@every_mode
+def test_a_thread_sees_what_its_process_sees(facts_of, mode):
+    _, facts = facts_of(mode)
+    differing = {"tid", "pthread_self", "counter", "random"}
+    for fact in facts:
+        thread = fact.pop("thread")
+        assert set(thread) == {*fact, "address_stack"}
+        assert {name for name in fact if thread[name] != fact[name]} == differing
+
+
+def test_the_log_lines_of_a_request_tell_what_its_answer_tells(server):
+    app = server(processes=2)
+    facts = app.get("/", REQUEST_ID="look-for-me").json()
+    begin, counter, thread, end, _ = (line["msg"] for line in app.wait_lines(5, request_id="look-for-me"))
+
+    def words(facts, *names):
+        return " ".join(f"{name} {facts[name]}" for name in names)
+
+    identity = ("tid", "pthread_self", "thread_name")
+    addresses = ("address_static", "address_heap_load", "address_heap_worker")
+    assert begin == "begin " + words(facts, "pid", *identity, "loads", "load_pid")
+    assert counter == words(facts, "counter", "random", *addresses)
+    assert thread == "in a thread " + words(
+        facts["thread"], *identity, "counter", "random", *addresses, "address_stack")
+    assert end == "end"

@@ -1,10 +1,10 @@
 """The real uWSGI behind forktail_pass."""
 
-import shutil
 import subprocess
 
 import pytest
 
+from lib.tools import need
 from pass_support import LIMIT, Nginx, wait_for
 
 # A plugin of uWSGI's, which needs none of its headers.
@@ -44,13 +44,12 @@ int answer(struct wsgi_request *r) {
 
 @pytest.fixture(scope="module")
 def uwsgi(tmp_path_factory):
-    if shutil.which("uwsgi") is None:
-        pytest.skip("uwsgi is not installed")
+    program = need("uwsgi")
     home = tmp_path_factory.mktemp("uwsgi")
     (home / "answer.c").write_text(APP)
     subprocess.run(["cc", "-shared", "-fPIC", "-o", home / "answer.so", home / "answer.c"], check=True)
     process = subprocess.Popen(
-        ["uwsgi", "--plugin", "symcall", "--dlopen", home / "answer.so", "--symcall", "answer",
+        [program, "--plugin", "symcall", "--dlopen", home / "answer.so", "--symcall", "answer",
          "--socket", home / "app.sock", "--chmod-socket=666", "--master", "--processes", "2",
          "--die-on-term"],
         stdout=open(home / "log", "w"), stderr=subprocess.STDOUT, cwd=home)
@@ -80,19 +79,19 @@ def test_bodies_come_back_whole(tmp_path, uwsgi, keepalive, query):
 
 
 def test_gunicorn_answers(tmp_path):
-    if shutil.which("gunicorn") is None:
-        pytest.skip("gunicorn is not installed")
-    usage = subprocess.run(["gunicorn", "--help"], capture_output=True, text=True, check=True).stdout
+    program = need("gunicorn")
+    usage = subprocess.run([program, "--help"], capture_output=True, text=True, check=True).stdout
     if "--protocol" not in usage:
-        version = subprocess.run(["gunicorn", "--version"], capture_output=True, text=True, check=True).stdout
-        pytest.skip(f"{version.strip()} does not speak uwsgi")
+        # No tool is missing, so FORKTAIL_REQUIRE has no say here.
+        version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+        pytest.skip(f"{version.strip()} has no uwsgi protocol at all: Debian 12's is too old for it")
     (tmp_path / "app.py").write_text(
         "def app(environ, start):\n"
         # gunicorn hands on the headers among the variables, and no others.
         "    start('200 OK', [('X-Seen-Id', environ['HTTP_X_REQUEST_ID'])])\n"
         "    return [environ['wsgi.input'].read()]\n")
     process = subprocess.Popen(
-        ["gunicorn", "--protocol", "uwsgi", "--bind", f"unix:{tmp_path}/app.sock", "app:app"], cwd=tmp_path,
+        [program, "--protocol", "uwsgi", "--bind", f"unix:{tmp_path}/app.sock", "app:app"], cwd=tmp_path,
         stdout=open(tmp_path / "log", "w"), stderr=subprocess.STDOUT)
     try:
         wait_for(lambda: (tmp_path / "app.sock").exists() and process.poll() is None, "gunicorn")

@@ -11,17 +11,17 @@ namespace forktail {
 
 // One declaration.
 struct ForkSafe {
-  std::string name;  // of the finding, as the audit prints it: "socket 10.0.0.7:5432"
-  std::string why;   // for whoever reads the audit
+  std::string name;  // of what is duplicated: "socket 10.0.0.7:5432"
+  std::string why;   // for whoever reads the declarations
 };
 
-// Called by the application in its constructor: the fork audit and `forktail doctor` then report
-// the finding `name` as meant, with the reason, and not as a fault. To be called by the thread that
-// loads the application; a second call with the same name replaces the reason. Throws
+// Called by the application in its constructor: what has this name is meant to be duplicated, for
+// this reason. It is kept for fork_safe_declarations() and has no other effect. To be called by the
+// thread that loads the application; a second call with the same name replaces the reason. Throws
 // std::invalid_argument when either is empty.
 FORKTAIL_API void fork_safe(std::string_view name, std::string_view why);
 
-// All declarations of this process, in their order; inherited over a fork. For the server.
+// All declarations of this process, in their order; inherited over a fork.
 FORKTAIL_API std::span<const ForkSafe> fork_safe_declarations() noexcept;
 
 }  // namespace forktail

@@ -198,14 +198,13 @@ bool has_param(const Params& params, std::string_view name) {
   return false;
 }
 
-void add_own(ngx_http_request_t* r, const PassConf& conf, bool keep_conn, Variables* variables) {
+void add_own(const ngx_str_t* id, const PassConf& conf, bool keep_conn, Variables* variables) {
   static const ngx_str_t request_id = ngx_string("REQUEST_ID");
   static const ngx_str_t sent = ngx_string("FORKTAIL_SENT");
   static const ngx_str_t no_time = ngx_string("0000000000.000");
   static const ngx_str_t keep = ngx_string("UWSGI_KEEP_CONN");
   static const ngx_str_t one = ngx_string("1");
 
-  const ngx_str_t* id = ngx_http_forktail_request_id(r);
   if (id != nullptr && !has_param(*conf.params, view(request_id))) {
     variables->push(kNoPrefix, request_id, *id);
   }
@@ -260,6 +259,9 @@ ngx_int_t encode_packet(ngx_http_request_t* r, const Variables& variables, size_
 ngx_int_t make_packet(ngx_http_request_t* r) {
   constexpr size_t kOwn = 3;
   const PassConf* conf = pass_conf(r);
+  // Making the id adds headers: were it left to a parameter such as $forktail_id, there would be
+  // more of them than counted.
+  const ngx_str_t* id = ngx_http_forktail_request_id(r);
   const size_t headers = conf->upstream.pass_request_headers ? count_headers(r) : 0;
 
   Variables variables(r);
@@ -268,7 +270,7 @@ ngx_int_t make_packet(ngx_http_request_t* r) {
       (headers != 0 && add_headers(r, *conf->params, headers, &variables) != NGX_OK)) {
     return NGX_HTTP_INTERNAL_SERVER_ERROR;
   }
-  add_own(r, *conf, pass_context(r)->keep_conn, &variables);
+  add_own(id, *conf, pass_context(r)->keep_conn, &variables);
 
   size_t size = 0;
   for (const Variable& variable : variables) {

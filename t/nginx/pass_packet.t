@@ -6,7 +6,7 @@ use Pass;
 
 no_long_string();
 repeat_each(2);
-plan tests => repeat_each() * 97;
+plan tests => repeat_each() * 100;
 run_tests();
 
 __DATA__
@@ -272,3 +272,19 @@ location / { forktail_pass app; forktail_param REMOTE_PORT ""; }
 --- packet eval
 ::packet()
 --- skip_nginx: 4: >= 1.29.7
+
+
+
+=== TEST 27: a parameter that makes the id, in the error page of a request refused while its headers were read
+--- http_config
+upstream app { server unix:$TEST_NGINX_HTML_DIR/app.sock; keepalive 1; }
+--- config
+forktail on; forktail_trace_context on;
+error_page 400 @app;
+location @app { forktail_pass app; forktail_param A $forktail_id; forktail_param HTTPS $https; }
+--- raw_request eval
+"GET / HTTP/1.1\r\n" . CORE::join('', map { "A$_: $_\r\n" } 1 .. 60) . "\r\n"
+--- app: A HTTP_X_REQUEST_ID REQUEST_ID UWSGI_KEEP_CONN
+--- error_code: 400
+--- response_body_like eval
+qr/\AA=([0-9a-f]{32})\nHTTP_X_REQUEST_ID=\1\nREQUEST_ID=\1\nUWSGI_KEEP_CONN=1\n\z/

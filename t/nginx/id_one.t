@@ -9,7 +9,7 @@ use Forktail;
 
 no_long_string();
 repeat_each(2);
-plan tests => repeat_each() * 55;
+plan tests => repeat_each() * 67;
 run_tests();
 
 __DATA__
@@ -264,3 +264,59 @@ qr/logged $::Hex 400/
 --- access_log eval
 qr/logged $::Hex 444/
 --- wait: 0.1
+
+
+
+=== TEST 19: the same at a named location, which begins behind the server's rewrites
+--- config
+    forktail on; forktail_trace_context on;
+    error_page 400 @b;
+    location @b { proxy_pass http://unix:$TEST_NGINX_HTML_DIR/up.sock; }
+--- raw_request eval
+"GET / HTTP/1.1\r\nX-Request-ID: client-1234\r\ntraceparent: 00-${\('1' x 32)}-${\('2' x 16)}-01\r\nHost: a\r\nHost: b\r\n\r\n"
+--- upstream
+--- error_code: 400
+--- response_body_like eval
+qr/\Atraceparent: 00-($::Hex)-(?!2{16})[0-9a-f]{16}-02\nX-Request-ID: \1\n\z/
+
+
+
+=== TEST 20: and for a header that is too large, with another protocol
+--- http_config
+    large_client_header_buffers 2 1k;
+--- config
+    forktail on;
+    error_page 494 = @b;
+    location @b { uwsgi_pass unix:$TEST_NGINX_HTML_DIR/up.sock; }
+--- raw_request eval
+"GET / HTTP/1.1\r\nHost: a\r\nX-Request-ID: client-1234\r\nA: " . "x" x 3000 . "\r\n\r\n"
+--- upstream: uwsgi
+--- response_body_like eval
+qr/\AHTTP_X_REQUEST_ID=$::Hex\n\z/
+
+
+
+=== TEST 21: what a named location rewrites by the header is rewritten by the id
+--- config
+    forktail on;
+    error_page 400 = @b;
+    location @b { set $before $http_x_request_id; return 200 "$before $forktail_id"; }
+--- raw_request eval
+"GET / HTTP/1.1\r\nX-Request-ID: client-1234\r\n\r\n"
+--- response_body_like eval
+qr/\A($::Hex) \1\z/
+
+
+
+=== TEST 22: a server without locations rewrites once
+--- user_files
+>>> a/a.txt
+hello
+--- config
+    forktail on;
+    rewrite ^(.*)$ /a$1;
+    root html;
+--- request
+GET /a.txt
+--- response_body
+hello

@@ -1,6 +1,7 @@
 """The id on HTTP/2: each stream of a connection is a request of its own."""
 
 import re
+import socket
 import subprocess
 
 import pytest
@@ -56,6 +57,17 @@ def test_each_stream_has_an_id_of_its_own(http2):
 def test_a_trusted_peers_id_is_taken(http2):
     out, _ = http2("/", options=["-H", "X-Request-ID: client-1234"])
     assert re.findall(r"^x-request-id: (\S+)\r$", out, re.M) == ["client-1234"]
+
+
+def test_a_stream_that_ends_without_a_status_has_a_line_of_json(nginx):
+    served = nginx(listen="http2", server_conf="location / { return 200; }")
+    settings = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+    unfinished_headers = bytes([0, 0, 3, 1, 1, 0, 0, 0, 1, 0x82, 0x84, 0x86])
+    with socket.create_connection(("127.0.0.1", served.port)) as client:
+        client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings + unfinished_headers)
+    [line] = served.wait_access(1)
+    assert line["status"] == 0
+    assert HEX.fullmatch(line["request_id"])
 
 
 def test_each_error_log_line_has_the_id_of_its_stream(http2):

@@ -6,7 +6,7 @@ use Forktail;
 
 no_long_string();
 repeat_each(2);
-plan tests => repeat_each() * 27;
+plan tests => repeat_each() * 34;
 run_tests();
 
 __DATA__
@@ -135,3 +135,36 @@ GET /a"b?c=d
 X-Request-ID: client-1234
 --- access_log eval
 qr/^\{"ts":"[^"]*","msec":\d+\.\d{3},"event":"access","request_id":"client-1234","id_source":"accepted",.*"method":"GET","path":"\/a%22b\?c=d|^\{.*"path":"\/a\\"b\?c=d".*"status":200,.*\}$/
+
+
+
+=== TEST 10: whose status is a JSON number also where nginx writes 042
+--- http_config eval
+open my $in, '<', "$FindBin::Bin/../../conf/nginx/forktail_log.conf" or die "conf/nginx/forktail_log.conf: $!";
+CORE::join '', <$in>
+--- config
+    forktail on;
+    access_log logs/access.log forktail;
+    location / { return 42; }
+--- error_code: 042
+--- access_log
+"status":42,"bytes":
+
+
+
+=== TEST 11: and that of the line's own request where subrequests are logged too
+--- http_config eval
+open my $in, '<', "$FindBin::Bin/../../conf/nginx/forktail_log.conf" or die "conf/nginx/forktail_log.conf: $!";
+CORE::join '', <$in>
+--- config
+    forktail on;
+    log_subrequest on;
+    access_log logs/access.log forktail;
+    location / { auth_request /auth; root html; }
+    location = /auth { return 204; }
+--- request
+GET /nothing
+--- error_code: 404
+--- access_log
+"status":204,
+"status":404,

@@ -16,27 +16,28 @@ char* refuse(ngx_conf_t* cf, const char* cure) {
   return kConfError;
 }
 
+bool same_text(std::string_view a, std::string_view b) {
+  return a.size() == b.size() &&
+         ngx_strncasecmp(reinterpret_cast<u_char*>(const_cast<char*>(a.data())),
+                         reinterpret_cast<u_char*>(const_cast<char*>(b.data())), a.size()) == 0;
+}
+
 // nginx keeps pointers into its headers and writes some of them itself. Removing or adding such a
 // header behind its back would make its own picture of the message wrong.
 bool kept_by_nginx(std::string_view name) {
-  const auto equals = [name](std::string_view other) {
-    return name.size() == other.size() &&
-           ngx_strncasecmp(reinterpret_cast<u_char*>(const_cast<char*>(name.data())),
-                           reinterpret_cast<u_char*>(const_cast<char*>(other.data())),
-                           name.size()) == 0;
-  };
   for (const ngx_http_header_t* header = ngx_http_headers_in; header->name.len != 0; ++header) {
-    if (equals(view(header->name))) {
+    if (same_text(view(header->name), name)) {
       return true;
     }
   }
   for (const ngx_http_header_out_t* header = ngx_http_headers_out; header->name.len != 0;
        ++header) {
-    if (equals(view(header->name))) {
+    if (same_text(view(header->name), name)) {
       return true;
     }
   }
-  return equals("Trailer") || equals("traceparent") || equals("tracestate");
+  return same_text(name, "Trailer") || same_text(name, "traceparent") ||
+         same_text(name, "tracestate");
 }
 
 char* take_header_name(ngx_conf_t* cf, HeaderName* name) {
@@ -88,8 +89,8 @@ char* set_response_header(ngx_conf_t* cf, ngx_command_t*, void* conf) {
     return kDuplicate;
   }
   const std::string_view value = view(argument(cf));
-  loc->response = value != "off" ? 1 : 0;
-  if (value == "on" || value == "off") {
+  loc->response = same_text(value, "off") ? 0 : 1;
+  if (loc->response == 0 || same_text(value, "on")) {
     return NGX_CONF_OK;
   }
   return take_header_name(cf, &loc->response_header);

@@ -6,7 +6,7 @@ use Forktail;
 
 no_long_string();
 repeat_each(2);
-plan tests => repeat_each() * 123;
+plan tests => repeat_each() * 130;
 run_tests();
 
 __DATA__
@@ -450,3 +450,23 @@ Accept-Encoding: gzip
 ["X-Request-ID: $::Hex", "X-Request-ID: $::Hex\nX-Cache: HIT"]
 --- raw_response_headers_unlike eval
 ["stored-1234", "stored-1234"]
+
+
+
+=== TEST 36: Off is off, as with nginx's own directives
+--- config
+    forktail on;
+    forktail_response_header Off;
+    location / { return 200; }
+--- raw_response_headers_unlike: (?i)\n(off|x-request-id):
+
+
+
+=== TEST 37: and ON is on
+--- config
+    forktail on;
+    forktail_response_header ON;
+    location / { return 200; }
+--- response_headers_like eval
+"X-Request-ID: $::Hex"
+--- raw_response_headers_unlike: (?i)\non:

@@ -36,8 +36,19 @@ bool kept_by_nginx(std::string_view name) {
       return true;
     }
   }
-  return same_text(name, "Trailer") || same_text(name, "traceparent") ||
-         same_text(name, "tracestate");
+  return false;
+}
+
+// Headers with a meaning of their own that nginx's tables do not have. As the id's, the real ones
+// would be taken out of the message.
+bool means_something_else(std::string_view name) {
+  for (const std::string_view other : {"Set-Cookie", "WWW-Authenticate", "Vary", "Link",
+                                       "Retry-After", "Trailer", "traceparent", "tracestate"}) {
+    if (same_text(other, name)) {
+      return true;
+    }
+  }
+  return false;
 }
 
 char* take_header_name(ngx_conf_t* cf, HeaderName* name) {
@@ -50,7 +61,7 @@ char* take_header_name(ngx_conf_t* cf, HeaderName* name) {
   if (text.empty()) {
     return refuse(cf, "it must be a header's name such as X-Request-ID");
   }
-  if (kept_by_nginx(text)) {
+  if (kept_by_nginx(text) || means_something_else(text)) {
     return refuse(cf, "which has a meaning of its own, it must be a header such as X-Request-ID");
   }
   return make_header_name(cf->pool, argument(cf), name) ? NGX_CONF_OK : kConfError;

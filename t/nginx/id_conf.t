@@ -7,7 +7,7 @@ use Forktail;
 no_long_string();
 master_on();
 repeat_each(1);
-plan tests => repeat_each() * 81;
+plan tests => repeat_each() * 96;
 run_tests();
 
 __DATA__
@@ -261,3 +261,48 @@ invalid value "debug" in "forktail_error_log" directive, it must be "on" or "off
 --- must_die
 --- error_log
 invalid value "maybe" in "forktail_override_request_id" directive, it must be "on" or "off"
+
+
+
+=== TEST 28: forktail_header with a header that the application sets for the client
+--- config
+    forktail_header set-cookie;
+--- must_die
+--- error_log
+"forktail_header" has the value "set-cookie", which has a meaning of its own
+
+
+
+=== TEST 29: forktail_response_header with one that nginx sets for caches
+--- config
+    location / { forktail_response_header Vary; }
+--- must_die
+--- error_log
+"forktail_response_header" has the value "Vary", which has a meaning of its own
+
+
+
+=== TEST 30: forktail_response_header with one that asks for a password
+--- config
+    forktail_response_header WWW-Authenticate;
+--- must_die
+--- error_log
+"forktail_response_header" has the value "WWW-Authenticate", which has a meaning of its own
+
+
+
+=== TEST 31: forktail_response_header with one that names other documents
+--- config
+    forktail_response_header Link;
+--- must_die
+--- error_log
+"forktail_response_header" has the value "Link", which has a meaning of its own
+
+
+
+=== TEST 32: forktail_response_header with one that says when to come back
+--- config
+    forktail_response_header Retry-After;
+--- must_die
+--- error_log
+"forktail_response_header" has the value "Retry-After", which has a meaning of its own

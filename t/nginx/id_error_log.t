@@ -6,7 +6,7 @@ use Forktail;
 
 no_long_string();
 repeat_each(2);
-plan tests => repeat_each() * 106;
+plan tests => repeat_each() * 107;
 run_tests();
 
 __DATA__
@@ -279,14 +279,16 @@ qr/client prematurely closed connection.*, request_id: "$::Hex"$/
 
 
 
-=== TEST 20: a rejected value is not in the line
+=== TEST 20: a trusted peer's value that would forge the end of the line is not in it
 --- config
-    forktail on;
+    forktail on; forktail_trust all;
     location / { deny all; }
 --- more_headers
-X-Request-ID: client-1234
+X-Request-ID: client-1234", request_id: "forged-5678
 --- error_code: 403
 --- log_level: info
+--- error_log eval
+qr/ access forbidden by rule, .*, host: "localhost", request_id: "$::Hex"$/
 --- no_error_log
 client-1234
 

@@ -1,4 +1,7 @@
 # forktail_trust: whose ids are taken over. The peer of the socket counts, and nothing else.
+#
+# With --hup the harness asks over plain HTTP whether a block's configuration is there, so what wants the
+# PROXY protocol is skipped.
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::Nginx::Socket;
@@ -6,7 +9,7 @@ use Forktail;
 
 no_long_string();
 repeat_each(2);
-plan tests => repeat_each() * 73;
+plan tests => repeat_each() * 79;
 run_tests();
 
 __DATA__
@@ -320,3 +323,39 @@ X-Forwarded-For: 10.1.1.1
 X-Request-ID: client-1234
 --- response_body eval
 ["accepted", "accepted", "accepted"]
+
+
+
+=== TEST 24: the PROXY protocol does not make a client trusted
+--- skip_eval
+3: $ENV{TEST_NGINX_USE_HUP}
+--- http_config
+    server { listen $TEST_NGINX_SERVER_PORT proxy_protocol; server_name other; }
+--- config
+    forktail on;
+    forktail_trust 10.1.1.1;
+    set_real_ip_from 127.0.0.1;
+    real_ip_header proxy_protocol;
+    location / { return 200 "$remote_addr $forktail_id_source"; }
+--- raw_request eval
+"PROXY TCP4 10.1.1.1 10.1.1.2 1234 80\r\n"
+. "GET / HTTP/1.1\r\nHost: localhost\r\nX-Request-ID: client-1234\r\nConnection: close\r\n\r\n"
+--- response_body chomp
+10.1.1.1 replaced
+
+
+
+=== TEST 25: the PROXY protocol does not take trust from a proxy
+--- skip_eval
+3: $ENV{TEST_NGINX_USE_HUP}
+--- http_config
+    server { listen $TEST_NGINX_SERVER_PORT proxy_protocol; server_name other; }
+--- config
+    forktail on;
+    forktail_trust 127.0.0.1;
+    location / { return 200 "$proxy_protocol_addr $forktail_id"; }
+--- raw_request eval
+"PROXY TCP4 10.1.1.1 10.1.1.2 1234 80\r\n"
+. "GET / HTTP/1.1\r\nHost: localhost\r\nX-Request-ID: client-1234\r\nConnection: close\r\n\r\n"
+--- response_body chomp
+10.1.1.1 client-1234

@@ -46,10 +46,8 @@ ngx_int_t wrap_first_rewrite_handler(ngx_conf_t* cf) {
 ngx_int_t ngx_http_forktail_init(ngx_conf_t* cf) {
   install_response_filter();
   // A request that nginx refuses while it reads the headers never gets to POST_READ, but its error
-  // page may be fetched from an upstream: that starts at SERVER_REWRITE, or at REWRITE when the
-  // page is a named location.
+  // page may be fetched from an upstream. On the way there, named location or not, is REWRITE.
   if (add_handler(cf, NGX_HTTP_POST_READ_PHASE) != NGX_OK ||
-      add_handler(cf, NGX_HTTP_SERVER_REWRITE_PHASE) != NGX_OK ||
       wrap_first_rewrite_handler(cf) != NGX_OK) {
     return NGX_ERROR;
   }

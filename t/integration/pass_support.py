@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULE = os.environ.get(
     "FORKTAIL_MODULE", str(ROOT / "build/dev/ngx_module/ngx_http_forktail_module.so"))
 NGINX = os.environ.get("TEST_NGINX_BINARY", "/usr/sbin/nginx")
+IMAGE_FILTER = Path("/usr/lib/nginx/modules/ngx_http_image_filter_module.so")
 LIMIT = 10.0  # seconds that anything may take
 
 
@@ -44,22 +45,22 @@ KEEP = "Connection: keep-alive\r\n" if nginx_version() >= (1, 29, 7) else ""
 class Nginx:
     """Runs until the end of its `with`, which fails when the error log has an alert in it."""
 
-    def __init__(self, home, http, server, workers=1, expected=(), modules=()):
+    def __init__(self, home, http, server, workers=1, expected=(), main=""):
         self.home = home
         self.port = free_port()
         self.workers = workers
         self.expected = expected  # patterns of alerts that the test provokes
-        self.modules = [MODULE, *modules]
         self.process = None
-        self.write(http, server)
+        self.write(http, server, main)
 
-    def write(self, http, server):
+    def write(self, http, server, main=""):
         temp = "".join(
             f"{name}_temp_path {self.home}/{name};\n"
             for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi", "forktail"))
         user = "user root;" if os.geteuid() == 0 else ""
         (self.home / "nginx.conf").write_text(f"""
-            {" ".join(f"load_module {module};" for module in self.modules)}
+            load_module {MODULE};
+            {main}
             {user}
             daemon off;
             pid {self.home}/nginx.pid;

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from lib.tools import give_up
-from pass_support import KEEP, LIMIT, NGINX, Nginx, Server, chunked, free_port, head, read_exactly, response, wait_for
+from pass_support import IMAGE_FILTER, KEEP, LIMIT, NGINX, Nginx, Server, chunked, free_port, head, read_exactly, response, wait_for
 
 
 @pytest.fixture(params=["on", "off"], ids=["buffered", "unbuffered"])
@@ -187,9 +187,6 @@ def test_room_in_a_kept_connection_wakes_nginx_only_when_it_was_missing(tmp_path
         assert server.connections == 1
 
 
-IMAGE_FILTER = Path("/usr/lib/nginx/modules/ngx_http_image_filter_module.so")
-
-
 @pytest.mark.skipif(NGINX != "/usr/sbin/nginx", reason="another nginx can not load Debian's modules")
 def test_a_filter_that_answers_in_the_responses_place_costs_no_worker(tmp_path):
     """Such a filter wipes the request's contexts while the response is still being read."""
@@ -197,7 +194,7 @@ def test_a_filter_that_answers_in_the_responses_place_costs_no_worker(tmp_path):
         give_up("nginx's image filter is not installed")
     http = f"upstream app {{ server unix:{tmp_path}/app.sock; keepalive 4; }}"
     with Server(tmp_path / "app.sock", lambda s, _: s.sendall(chunked(*[b"no image"] * 20_000))), Nginx(
-            tmp_path, http, "location / { image_filter test; forktail_pass app; }", modules=[IMAGE_FILTER]) as nginx:
+            tmp_path, http, "location / { image_filter test; forktail_pass app; }", main=f"load_module {IMAGE_FILTER};") as nginx:
         workers = nginx.worker_pids()
         assert [nginx.get().status for _ in range(3)] == [415] * 3
         assert nginx.worker_pids() == workers

@@ -12,7 +12,8 @@ import time
 
 import pytest
 
-from pass_support import LIMIT, Nginx, Server, response, wait_for
+from lib.tools import give_up
+from pass_support import IMAGE_FILTER, LIMIT, Nginx, Server, chunked, response, wait_for
 
 
 class Backend:
@@ -25,6 +26,7 @@ class Backend:
         self.most = 0
         self.inside = 0
         self.open = False
+        self.answer = lambda request: response(request["REQUEST_URI"].encode(), keep="")
 
     def __call__(self, s, request):
         path = request["REQUEST_URI"]
@@ -35,7 +37,7 @@ class Backend:
             self.lock.notify_all()
             self.lock.wait_for(lambda: self.open or path in self.released, LIMIT)
             self.inside -= 1
-        s.sendall(response(path.encode(), keep=""))
+        s.sendall(self.answer(request))
         return True
 
     def release(self, *paths):
@@ -68,13 +70,14 @@ class Client(threading.Thread):
 
 
 class Rig:
-    def __init__(self, home, queue, workers=1, http="", extra=""):
+    def __init__(self, home, queue, workers=1, http="", extra="", server="", main=""):
         self.backend = Backend()
         self.server = Server(home / "app.sock", self.backend)
         self.nginx = Nginx(home, f"{http} upstream app {{ server unix:{home}/app.sock; }}", f"""
             location / {{ forktail_pass app; forktail_queue {queue}; {extra} }}
             location = /status {{ forktail_queue_status; }}
-        """, workers)
+            {server}
+        """, workers, main=main)
 
     def __enter__(self):
         self.server.__enter__()
@@ -83,8 +86,10 @@ class Rig:
 
     def __exit__(self, *args):
         self.backend.release_all()
-        self.nginx.__exit__(*args)
-        self.server.__exit__(*args)
+        try:
+            self.nginx.__exit__(*args)
+        finally:
+            self.server.__exit__(*args)
 
     def status(self):
         (zone,) = json.loads(self.nginx.get("/status").body).values()
@@ -224,6 +229,24 @@ def test_the_packet_says_when_it_was_sent_not_when_it_began_to_wait(tmp_path):
         first.result()
         second.result()
         assert float(rig.server.requests[1]["FORKTAIL_SENT"]) > before - 0.001
+
+
+@pytest.mark.parametrize("buffering", ["on", "off"])
+@pytest.mark.parametrize("error_page", ["", "error_page 415 = /other;"])
+def test_a_response_that_a_filter_replaces_gives_its_place_back(tmp_path, buffering, error_page):
+    """nginx forgets there what modules know of the request. To an error page that is passed on too,
+    as here, it cuts the connection; what counts is that /other does not wait behind /a."""
+    if not IMAGE_FILTER.exists():
+        give_up("nginx's image filter is not installed")
+    queue = "10 active=1"
+    with Rig(tmp_path, queue, main=f"load_module {IMAGE_FILTER};",
+             extra=f"image_filter test; forktail_buffering {buffering}; {error_page}",
+             server=f"location = /other {{ forktail_pass app; forktail_queue {queue}; }}") as rig:
+        rig.backend.release_all()
+        rig.backend.answer = lambda request: chunked(b"no image", bytes(300000), keep="")
+        answer = Client(rig.nginx, "/a").result()
+        assert error_page or answer.status == 415
+        rig.wait_for(active=0, admitted=2 if error_page else 1, waited=0)
 
 
 def queue_up(rig, count, start, **expected):

@@ -80,6 +80,20 @@ void refuse(const QueueTicket* ticket, const char* why) {
                                                             : NGX_HTTP_INTERNAL_SERVER_ERROR);
 }
 
+// Nobody read the body while its request waited: that client_body_timeout has passed since says
+// nothing of the client. Done when the wait ends, since HTTP/2 starts that timer with each part
+// that arrives, read or not.
+void forget_body_timeout(const ngx_http_request_t* r) {
+  ngx_event_t* event = r->connection->read;
+  if (!r->reading_body) {
+    return;
+  }
+  if (event->timer_set) {
+    ngx_del_timer(event);
+  }
+  event->timedout = 0;
+}
+
 // Takes a ticket that waits out of this worker's line.
 void step_out(QueueTicket* ticket) {
   // The analyzer takes the next head of the line for the one just removed.
@@ -87,6 +101,7 @@ void step_out(QueueTicket* ticket) {
   if (ticket->timer.timer_set) {
     ngx_del_timer(&ticket->timer);
   }
+  forget_body_timeout(ticket->request);
 }
 
 void abandon(QueueTicket* ticket, QueueFifo::Exit why) {

@@ -7,12 +7,13 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import threading
 import time
 
 import pytest
 
-from lib.tools import give_up
+from lib.tools import give_up, need
 from pass_support import IMAGE_FILTER, LIMIT, Nginx, Server, chunked, response, wait_for
 
 
@@ -218,6 +219,39 @@ def test_a_body_reaches_the_backend_after_waiting(tmp_path):
         first.result()
         assert answers[0].status == 200
         assert rig.server.requests[-1].body == body
+
+
+@contextlib.contextmanager
+def upload(socket_path, protocol):
+    """A POST to /post of 8 bytes, which are sent by what it yields."""
+    with subprocess.Popen(
+            [need("curl"), "-s", protocol, "--unix-socket", socket_path, "-T", "-", "-X", "POST",
+             "-H", "Transfer-Encoding:", "-H", "Content-Length: 8", "http://localhost/post"],
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, bufsize=0) as curl:
+        yield curl.stdin.write
+
+
+@pytest.mark.parametrize("protocol", ["--http1.1", "--http2-prior-knowledge"])
+@pytest.mark.parametrize("rest", ["while it waits", "afterwards"])
+def test_a_body_has_all_the_time_that_its_request_waits(tmp_path, protocol, rest):
+    with Rig(tmp_path, "5 active=1", server=f"listen unix:{tmp_path}/h.sock{' http2' * ('2' in protocol)};",
+             extra="forktail_request_buffering off; client_body_timeout 1s;") as rig:
+        first = rig.client("/a", active=1)
+        with upload(f"{tmp_path}/h.sock", protocol) as send:
+            send(b"half")
+            rig.wait_for(waiting=1)
+            if rest == "while it waits":
+                send(b"rest")
+            time.sleep(1.2)  # longer than client_body_timeout
+            rig.backend.release_all()
+            rig.wait_for(waiting=0)
+            if rest == "afterwards":
+                send(b"rest")
+            # Not from curl, which drops a response that comes before it has ended its HTTP/2 stream.
+            line = wait_for(lambda: [x for x in rig.nginx.access() if x.startswith("/post")], "a line")
+        assert line[0].startswith("/post 200")
+        assert first.result().status == 200
+        assert rig.server.requests[-1].body == b"halfrest"
 
 
 def test_the_packet_says_when_it_was_sent_not_when_it_began_to_wait(tmp_path):

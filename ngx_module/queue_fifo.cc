@@ -154,7 +154,7 @@ SeatSet QueueFifo::grant() {
     held_[node.seat]++;
     counters_.admitted++;
     counters_.waited++;
-    seats |= SeatSet{1} << node.seat;
+    seats |= SeatSet{1} << node.seat % kSeatBits;
   }
   return seats;
 }

@@ -3,16 +3,17 @@
 //
 // Lies in shared memory. Every function takes the lock of the zone's slab pool, which nginx's
 // master releases when a worker dies holding it. A worker is known by its seat (queue_seats.h).
-// Functions that let waiting requests go return whose they are, a bit per seat: those workers are
-// to be woken.
+// Functions that let waiting requests go return whose they are: those workers are to be woken.
 #pragma once
 
 #include "ngx_http_forktail.h"
 
 namespace forktail {
 
-constexpr ngx_uint_t kSeats = 64;
+constexpr ngx_uint_t kSeats = 1024;
+// A bit for each seat's number modulo 64: the few workers that share one are woken together.
 using SeatSet = uint64_t;
+constexpr ngx_uint_t kSeatBits = 64;
 
 class QueueFifo {
  public:

@@ -12,13 +12,12 @@ namespace {
 struct Seats {
   ngx_uint_t users;  // cycles that have queues
   int locks;
-  int events[kSeats];
+  int events[kSeatBits];
 };
 
 Seats g_seats;
 ngx_uint_t g_own = kNoSeat;
 void (*g_woken)();
-ngx_event_t g_woken_by_self;
 
 bool lock_seat(ngx_uint_t seat, short type) {
   struct flock lock = {};
@@ -42,7 +41,7 @@ ngx_int_t open_all(ngx_log_t* log) {
     ngx_log_error(NGX_LOG_EMERG, log, ngx_errno, "memfd_create() for forktail_queue failed");
     return NGX_ERROR;
   }
-  for (ngx_uint_t i = 0; i < kSeats; i++) {
+  for (ngx_uint_t i = 0; i < kSeatBits; i++) {
     g_seats.events[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (g_seats.events[i] == -1) {
       ngx_log_error(NGX_LOG_EMERG, log, ngx_errno, "eventfd() for forktail_queue failed");
@@ -55,19 +54,21 @@ ngx_int_t open_all(ngx_log_t* log) {
 
 void drop_user(void*) {
   if (--g_seats.users == 0) {
-    close_all(&g_seats, kSeats);
+    close_all(&g_seats, kSeatBits);
   }
 }
 
+bool by_edges() { return (ngx_event_flags & NGX_USE_CLEAR_EVENT) != 0; }
+
 void on_event(ngx_event_t* event) {
-  const auto* connection = static_cast<ngx_connection_t*>(event->data);
-  uint64_t count;
-  // The event is edge-triggered; an empty counter is another wake-up that this one has served.
-  (void)!read(connection->fd, &count, sizeof(count));
+  // Edges come with each write, read or not. What one worker reads, another one that listens too
+  // would not be told of.
+  if (!by_edges()) {
+    uint64_t count;
+    (void)!read(static_cast<const ngx_connection_t*>(event->data)->fd, &count, sizeof(count));
+  }
   g_woken();
 }
-
-void on_posted(ngx_event_t*) { g_woken(); }
 
 ngx_int_t listen_to(ngx_cycle_t* cycle, int fd) {
   ngx_connection_t* connection = ngx_get_connection(fd, cycle->log);
@@ -81,8 +82,7 @@ ngx_int_t listen_to(ngx_cycle_t* cycle, int fd) {
   connection->read->channel = 1;
   connection->write->channel = 1;
   connection->read->handler = on_event;
-  const bool edges = (ngx_event_flags & NGX_USE_CLEAR_EVENT) != 0;
-  const ngx_uint_t flags = edges ? ngx_uint_t{NGX_CLEAR_EVENT} : ngx_uint_t{NGX_LEVEL_EVENT};
+  const ngx_uint_t flags = by_edges() ? ngx_uint_t{NGX_CLEAR_EVENT} : ngx_uint_t{NGX_LEVEL_EVENT};
   return ngx_add_event(connection->read, NGX_READ_EVENT, flags);
 }
 
@@ -100,34 +100,29 @@ ngx_int_t prepare_seats(ngx_conf_t* cf) {
 
 ngx_int_t take_seat(ngx_cycle_t* cycle, void (*woken)()) {
   g_woken = woken;
-  g_woken_by_self.handler = on_posted;
-  g_woken_by_self.log = cycle->log;
-  for (g_own = 0; g_own < kSeats && !lock_seat(g_own, F_WRLCK); g_own++) {
+  const ngx_uint_t seats = by_edges() ? kSeats : kSeatBits;
+  for (ngx_uint_t seat = 0; seat < seats; seat++) {
+    if (lock_seat(seat, F_WRLCK)) {
+      g_own = seat;
+      return listen_to(cycle, g_seats.events[seat % kSeatBits]);
+    }
   }
-  if (g_own == kNoSeat) {
-    ngx_log_error(NGX_LOG_ALERT, cycle->log, 0,
-                  "all %ui places for worker processes are taken: forktail_queue does not limit "
-                  "this one's requests, lower \"worker_processes\"",
-                  kSeats);
-    return NGX_OK;
-  }
-  return listen_to(cycle, g_seats.events[g_own]);
+  ngx_log_error(NGX_LOG_ALERT, cycle->log, 0,
+                "all %ui places for worker processes are taken: forktail_queue does not limit this "
+                "one's requests, lower \"worker_processes\"",
+                seats);
+  return NGX_OK;
 }
 
 ngx_uint_t own_seat() { return g_own; }
 
 void wake_seats(SeatSet seats) {
-  for (ngx_uint_t seat = 0; seats != 0; seat++, seats >>= 1) {
-    if ((seats & 1) == 0) {
-      continue;
+  for (ngx_uint_t bit = 0; seats != 0; bit++, seats >>= 1) {
+    if ((seats & 1) != 0) {
+      const uint64_t one = 1;
+      // It fails only when the counter is full, and then its listeners are being woken already.
+      (void)!write(g_seats.events[bit], &one, sizeof(one));
     }
-    if (seat == g_own) {
-      ngx_post_event(&g_woken_by_self, &ngx_posted_events);
-      continue;
-    }
-    const uint64_t one = 1;
-    // It fails only when the counter is full, and then its holder is being woken already.
-    (void)!write(g_seats.events[seat], &one, sizeof(one));
   }
 }
 

@@ -2,8 +2,8 @@
 //
 // A worker takes a seat when it starts and keeps it while it lives, which it proves by a record
 // lock: the kernel drops that lock with the process, whatever ends it, and no reused process id can
-// be mistaken for it. An eventfd per seat, made by the master and inherited by all workers of all
-// generations, wakes its holder.
+// be mistaken for it. An eventfd per bit of a SeatSet, made by the master and inherited by all
+// workers of all generations, wakes those whose seats have that bit.
 #pragma once
 
 #include "queue_fifo.h"
@@ -17,8 +17,8 @@ constexpr ngx_uint_t kNoSeat = kSeats;
 ngx_int_t prepare_seats(ngx_conf_t* cf);
 
 // Called by a worker when it starts. `woken` runs in it whenever another worker, or the worker
-// itself, has called wake_seats for it. A worker that finds no seat has kNoSeat and says so in the
-// log.
+// itself, has called wake_seats for it or for one that shares its bit. A worker that finds no seat
+// has kNoSeat and says so in the log.
 ngx_int_t take_seat(ngx_cycle_t* cycle, void (*woken)());
 
 // The seat of this process.

@@ -415,6 +415,21 @@ def test_requests_wait_and_go_over_a_reload(tmp_path):
         wait_for(lambda: not set(rig.nginx.worker_pids()) & set(old), "end of the old workers")
 
 
+def test_the_limit_holds_with_more_workers_than_a_set_of_them_has_bits(tmp_path):
+    """More than 64, and twice as many while a reload has told the old ones to end."""
+    with Rig(tmp_path, "100 active=1", workers=70) as rig:
+        clients = [rig.client("/0", active=1), *queue_up(rig, 20, 1, waiting=1)]
+        old = rig.nginx.worker_pids()
+        rig.nginx.signal(signal.SIGHUP)
+        wait_for(lambda: len(set(rig.nginx.worker_pids()) - set(old)) == 70, "new workers")
+        wait_for(lambda: all("shutting down" in cmdline(pid) for pid in old), "old workers' end")
+        clients += queue_up(rig, 40, 21, waiting=21)
+        rig.backend.release_all()
+        assert {client.result().status for client in clients} == {200}
+        assert rig.backend.arrived == [f"/{i}" for i in range(61)]
+        assert rig.backend.most == 1
+
+
 def cmdline(pid):
     try:
         with open(f"/proc/{pid}/cmdline") as f:

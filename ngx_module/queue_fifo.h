@@ -63,6 +63,8 @@ class QueueFifo {
   SeatSet reclaim(ngx_uint_t seat);
   // Whether there is anything to reclaim. Takes no lock.
   bool holds(ngx_uint_t seat) const { return held_[seat] != 0; }
+  // Whether a request that arrives now would have to wait. Takes no lock.
+  bool busy() const { return waiting_ != 0 || active_ >= limit_; }
 
   Status status();
 

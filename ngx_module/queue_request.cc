@@ -22,12 +22,14 @@ void for_each_zone(const ngx_cycle_t* cycle, Function function) {
   }
 }
 
-void reclaim_seat(ngx_uint_t seat) {
-  for_each_zone(current_cycle(), [seat](QueueZone* zone) {
-    if (zone->fifo->holds(seat)) {
+// Takes back what processes that are gone hold of `zone`.
+void sweep(QueueZone* zone) {
+  for (ngx_uint_t seat = 0; seat < kSeats; seat++) {
+    if (zone->fifo->holds(seat) && seize_empty_seat(seat)) {
       wake_seats(zone->fifo->reclaim(seat));
+      let_seat_go(seat);
     }
-  });
+  }
 }
 
 // The time that `r` has waited, as its variable. Written into the variable's place at once, which
@@ -110,15 +112,6 @@ void abandon(QueueTicket* ticket, QueueFifo::Exit why) {
   wake_seats(ticket->zone->fifo->abandon(ticket->place, why));
 }
 
-void on_timeout(ngx_event_t* event) {
-  auto* ticket = static_cast<QueueTicket*>(event->data);
-  ngx_connection_t* c = ticket->request->connection;
-  ngx_http_set_log_request(c->log, ticket->request);
-  abandon(ticket, QueueFifo::Exit::kTimedOut);
-  refuse(ticket, "the request has waited too long");
-  ngx_http_run_posted_requests(c);
-}
-
 void on_request_end(void* data) { leave_queue(static_cast<QueueTicket*>(data)); }
 
 // Watches the client as nginx's upstream will do later.
@@ -137,6 +130,48 @@ ngx_int_t watch_client(ngx_http_request_t* r) {
   return ngx_handle_read_event(event, 0);
 }
 
+void go(QueueTicket* ticket) {
+  ticket->state = QueueTicket::State::kActive;
+  note_time(ticket->request, ngx_current_msec - ticket->since);
+  ngx_http_upstream_init(ticket->request);
+}
+
+// Lets the request of a ticket that waits go, if its turn has come.
+bool collect(QueueTicket* ticket) {
+  if (!ticket->zone->fifo->collect(ticket->place)) {
+    return false;
+  }
+  step_out(ticket);
+  ngx_http_set_log_request(ticket->request->connection->log, ticket->request);
+  go(ticket);
+  return true;
+}
+
+// Lets those of the line go whose turn has come. Starting one can end others, so the line is looked
+// at afresh each time.
+void advance(QueueZone* zone) {
+  while (!ngx_queue_empty(&zone->line)) {
+    QueueTicket* ticket = ngx_queue_data(ngx_queue_head(&zone->line), QueueTicket, link);
+    ngx_connection_t* c = ticket->request->connection;
+    if (!collect(ticket)) {
+      return;
+    }
+    ngx_http_run_posted_requests(c);
+  }
+}
+
+void on_timeout(ngx_event_t* event) {
+  auto* ticket = static_cast<QueueTicket*>(event->data);
+  ngx_connection_t* c = ticket->request->connection;
+  sweep(ticket->zone);
+  if (!collect(ticket)) {
+    ngx_http_set_log_request(c->log, ticket->request);
+    abandon(ticket, QueueFifo::Exit::kTimedOut);
+    refuse(ticket, "the request has waited too long");
+  }
+  ngx_http_run_posted_requests(c);
+}
+
 void wait(QueueTicket* ticket, ngx_msec_t timeout) {
   ngx_http_request_t* r = ticket->request;
   ticket->state = QueueTicket::State::kWaiting;
@@ -147,28 +182,6 @@ void wait(QueueTicket* ticket, ngx_msec_t timeout) {
   ngx_add_timer(&ticket->timer, timeout);
   if (watch_client(r) != NGX_OK) {
     ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
-  }
-}
-
-void go(QueueTicket* ticket) {
-  ticket->state = QueueTicket::State::kActive;
-  note_time(ticket->request, ngx_current_msec - ticket->since);
-  ngx_http_upstream_init(ticket->request);
-}
-
-// Lets those of the line go whose turn has come. Starting one can end others, so the line is looked
-// at afresh each time.
-void advance(QueueZone* zone) {
-  while (!ngx_queue_empty(&zone->line)) {
-    QueueTicket* ticket = ngx_queue_data(ngx_queue_head(&zone->line), QueueTicket, link);
-    if (!zone->fifo->collect(ticket->place)) {
-      return;
-    }
-    step_out(ticket);
-    ngx_connection_t* c = ticket->request->connection;
-    ngx_http_set_log_request(c->log, ticket->request);
-    go(ticket);
-    ngx_http_run_posted_requests(c);
   }
 }
 
@@ -201,6 +214,11 @@ void enter_queue(ngx_http_request_t* r, QueueZone* zone, ngx_msec_t timeout) {
     return;
   }
   pass_context(r)->ticket = ticket;
+  // A worker that dies is cleaned up after by the one that nginx starts in its place. For one that
+  // dies while it ends after a reload, nginx starts none.
+  if (zone->fifo->busy()) {
+    sweep(zone);
+  }
   switch (zone->fifo->enter(own_seat(), &ticket->place)) {
     case QueueFifo::Entry::kAdmitted:
       go(ticket);
@@ -231,10 +249,12 @@ ngx_int_t ngx_http_forktail_queue_init_process(ngx_cycle_t* cycle) {
   if (take_seat(cycle, on_wake) != NGX_OK) {
     return NGX_ERROR;
   }
-  if (own_seat() != kNoSeat) {
-    reclaim_seat(own_seat());
-  }
-  for_each_empty_seat(reclaim_seat);
+  for_each_zone(cycle, [](QueueZone* zone) {
+    if (own_seat() != kNoSeat && zone->fifo->holds(own_seat())) {
+      wake_seats(zone->fifo->reclaim(own_seat()));
+    }
+    sweep(zone);
+  });
   return NGX_OK;
 }
 

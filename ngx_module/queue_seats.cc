@@ -126,13 +126,8 @@ void wake_seats(SeatSet seats) {
   }
 }
 
-void for_each_empty_seat(void (*forget)(ngx_uint_t seat)) {
-  for (ngx_uint_t seat = 0; seat < kSeats; seat++) {
-    if (seat != g_own && lock_seat(seat, F_WRLCK)) {
-      forget(seat);
-      lock_seat(seat, F_UNLCK);
-    }
-  }
-}
+bool seize_empty_seat(ngx_uint_t seat) { return seat != g_own && lock_seat(seat, F_WRLCK); }
+
+void let_seat_go(ngx_uint_t seat) { lock_seat(seat, F_UNLCK); }
 
 }  // namespace forktail

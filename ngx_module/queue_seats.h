@@ -26,7 +26,8 @@ ngx_uint_t own_seat();
 
 void wake_seats(SeatSet seats);
 
-// Calls `forget` for each seat whose holder is gone, while nobody else can take it.
-void for_each_empty_seat(void (*forget)(ngx_uint_t seat));
+// Whether the holder of `seat` is gone. If so, nobody else takes it until `let_seat_go`.
+bool seize_empty_seat(ngx_uint_t seat);
+void let_seat_go(ngx_uint_t seat);
 
 }  // namespace forktail

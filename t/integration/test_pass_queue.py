@@ -384,6 +384,43 @@ def test_a_killed_worker_is_cleaned_up_after_by_one_that_takes_another_seat(tmp_
         held.close()
 
 
+@contextlib.contextmanager
+def killed_while_it_ends(rig):
+    """Within, an old worker has a request at the backend; afterwards it has been killed, which is when
+    nginx starts no other one for it."""
+    rig.nginx.expected = (r"exited on signal 9",)
+    (old,) = rig.nginx.worker_pids()
+    with socket.create_connection(("127.0.0.1", rig.nginx.port)) as held:
+        held.sendall(b"GET /held HTTP/1.0\r\n\r\n")
+        rig.wait_for(active=1)
+        rig.nginx.signal(signal.SIGHUP)
+        wait_for(lambda: "shutting down" in cmdline(old) and len(rig.nginx.worker_pids()) == 2,
+                 "a new worker")
+        yield
+        os.kill(old, signal.SIGKILL)
+        wait_for(lambda: old not in rig.nginx.worker_pids(), "end of the old worker")
+
+
+@pytest.mark.parametrize("size", [0, 10])
+def test_a_worker_killed_while_it_ends_is_cleaned_up_after_by_the_next_request(tmp_path, size):
+    with Rig(tmp_path, f"{size} active=1") as rig:
+        with killed_while_it_ends(rig):
+            waiting = [rig.client("/w", waiting=1)] if size else []
+        rig.backend.release_all()
+        assert rig.nginx.get("/after").status == 200
+        assert all(client.result().status == 200 for client in waiting)
+        rig.wait_for(active=0, waiting=0)
+
+
+def test_a_worker_killed_while_it_ends_is_cleaned_up_after_by_one_that_has_waited_long(tmp_path):
+    with Rig(tmp_path, "10 active=1 timeout=1s") as rig:
+        with killed_while_it_ends(rig):
+            waiting = rig.client("/w", waiting=1)
+        rig.backend.release_all()
+        assert waiting.result().status == 200
+        rig.wait_for(active=0, waiting=0, timed_out=0)
+
+
 def has_client(pid):
     """Whether a client is connected to the worker."""
     inodes = set()

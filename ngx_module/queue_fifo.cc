@@ -1,16 +1,38 @@
 #include "queue_fifo.h"
 
+#include <atomic>
+
 namespace forktail {
+namespace {
+
+// What stands before it is stored before what stands behind it: to a process that is killed, the
+// compiler's order is the only one that matters.
+void keep_order() { std::atomic_signal_fence(std::memory_order_seq_cst); }
+
+SeatSet bit_of(ngx_uint_t seat) { return SeatSet{1} << seat % kSeatBits; }
+
+}  // namespace
 
 class QueueFifo::Lock {
  public:
-  explicit Lock(QueueFifo* fifo) : mutex_(&fifo->pool_->mutex) { ngx_shmtx_lock(mutex_); }
-  ~Lock() { ngx_shmtx_unlock(mutex_); }
+  explicit Lock(QueueFifo* fifo) : fifo_(fifo) {
+    ngx_shmtx_lock(&fifo->pool_->mutex);
+    if (fifo->changing_) {
+      fifo->rebuild(kSeats);
+    }
+    fifo->changing_ = true;
+    keep_order();
+  }
+  ~Lock() {
+    keep_order();
+    fifo_->changing_ = false;
+    ngx_shmtx_unlock(&fifo_->pool_->mutex);
+  }
   Lock(const Lock&) = delete;
   Lock& operator=(const Lock&) = delete;
 
  private:
-  ngx_shmtx_t* mutex_;
+  QueueFifo* fifo_;
 };
 
 QueueFifo* QueueFifo::create(ngx_slab_pool_t* pool) {
@@ -40,9 +62,10 @@ void QueueFifo::configure(ngx_uint_t limit, ngx_uint_t size) {
 QueueFifo::Entry QueueFifo::enter(ngx_uint_t seat, Place* place) {
   const Lock lock(this);
   if (waiting_ == 0 && active_ < limit_) {
-    active_++;
-    active_of_[seat]++;
     held_[seat]++;
+    keep_order();
+    active_of_[seat]++;
+    active_++;
     counters_.admitted++;
     return Entry::kAdmitted;
   }
@@ -50,16 +73,19 @@ QueueFifo::Entry QueueFifo::enter(ngx_uint_t seat, Place* place) {
     counters_.full++;
     return Entry::kFull;
   }
+  held_[seat]++;
+  keep_order();
   *place = take_node(seat);
   return Entry::kWaiting;
 }
 
 bool QueueFifo::collect(Place place) {
   const Lock lock(this);
-  if (nodes()[place].state != State::kGranted) {
+  const Node node = nodes()[place];
+  if (node.state != State::kGranted) {
     return false;
   }
-  held_[nodes()[place].seat]--;
+  active_of_[node.seat]++;
   free_node(place);
   return true;
 }
@@ -73,38 +99,34 @@ SeatSet QueueFifo::abandon(Place place, Exit why) {
   } else {
     counters_.admitted--;
     counters_.waited--;
-    release(node.seat);
+    active_--;
   }
-  held_[node.seat]--;
   free_node(place);
-  return grant();
+  const SeatSet granted = grant();
+  keep_order();
+  held_[node.seat]--;
+  return granted;
 }
 
 SeatSet QueueFifo::leave(ngx_uint_t seat) {
   const Lock lock(this);
-  release(seat);
-  return grant();
+  active_of_[seat]--;
+  active_--;
+  const SeatSet granted = grant();
+  keep_order();
+  held_[seat]--;
+  return granted;
 }
 
 SeatSet QueueFifo::reclaim(ngx_uint_t seat) {
   const Lock lock(this);
-  for (Place place = 0; place < capacity_; place++) {
-    if (nodes()[place].state == State::kFree || nodes()[place].seat != seat) {
-      continue;
-    }
-    if (nodes()[place].state == State::kWaiting) {
-      unlink(place);
-    }
-    free_node(place);
-  }
   active_of_[seat] = 0;
+  // Those that the process has let go may not have been woken.
+  const SeatSet uncollected = rebuild(seat);
+  const SeatSet granted = grant();
+  keep_order();
   held_[seat] = 0;
-  // Counted anew, since the process may have ended between two of its counts.
-  active_ = 0;
-  for (const uint32_t active : active_of_) {
-    active_ += active;
-  }
-  return grant();
+  return uncollected | granted;
 }
 
 QueueFifo::Status QueueFifo::status() {
@@ -117,10 +139,10 @@ QueueFifo::Place QueueFifo::take_node(ngx_uint_t seat) {
   Node& node = nodes()[place];
   free_ = node.next;
   node = {tail_, kNone, static_cast<uint16_t>(seat), State::kWaiting};
+  keep_order();
   (tail_ == kNone ? head_ : nodes()[tail_].next) = place;
   tail_ = place;
   waiting_++;
-  held_[seat]++;
   return place;
 }
 
@@ -136,27 +158,58 @@ void QueueFifo::unlink(Place place) {
   waiting_--;
 }
 
-void QueueFifo::release(ngx_uint_t seat) {
-  active_--;
-  active_of_[seat]--;
-  held_[seat]--;
+// Makes the line, the free places and the counts anew, without what the seat `without` has. Returns
+// who was let go and has not collected that.
+SeatSet QueueFifo::rebuild(ngx_uint_t without) {
+  Place* link = &head_;
+  Place next = head_;
+  tail_ = kNone;
+  waiting_ = 0;
+  while (next != kNone) {
+    const Place place = next;
+    Node& node = nodes()[place];
+    next = node.next;
+    if (node.state == State::kWaiting && node.seat != without) {
+      node.prev = tail_;
+      *link = tail_ = place;
+      link = &node.next;
+      waiting_++;
+    }
+  }
+  *link = kNone;
+
+  active_ = 0;
+  for (const uint32_t active : active_of_) {
+    active_ += active;
+  }
+  SeatSet uncollected = 0;
+  free_ = kNone;
+  for (auto place = static_cast<Place>(capacity_); place-- > 0;) {
+    const Node& node = nodes()[place];
+    if (node.state == State::kFree || node.seat == without) {
+      free_node(place);
+    } else if (node.state == State::kGranted) {
+      active_++;
+      uncollected |= bit_of(node.seat);
+    }
+  }
+  return uncollected;
 }
 
 SeatSet QueueFifo::grant() {
-  SeatSet seats = 0;
+  SeatSet granted = 0;
   while (head_ != kNone && active_ < limit_) {
     const Place place = head_;
-    unlink(place);
     Node& node = nodes()[place];
     node.state = State::kGranted;
+    keep_order();
+    unlink(place);
     active_++;
-    active_of_[node.seat]++;
-    held_[node.seat]++;
     counters_.admitted++;
     counters_.waited++;
-    seats |= SeatSet{1} << node.seat % kSeatBits;
+    granted |= bit_of(node.seat);
   }
-  return seats;
+  return granted;
 }
 
 }  // namespace forktail

@@ -4,6 +4,10 @@
 // Lies in shared memory. Every function takes the lock of the zone's slab pool, which nginx's
 // master releases when a worker dies holding it. A worker is known by its seat (queue_seats.h).
 // Functions that let waiting requests go return whose they are: those workers are to be woken.
+//
+// A worker may be killed in the middle of a change. Whoever comes next puts that right, from what
+// holds at each moment: the line from its head on, the state of each place, and what is counted of
+// a seat, which only its holder changes.
 #pragma once
 
 #include "ngx_http_forktail.h"
@@ -84,21 +88,22 @@ class QueueFifo {
   Place take_node(ngx_uint_t seat);
   void free_node(Place place);
   void unlink(Place place);
-  void release(ngx_uint_t seat);
+  SeatSet rebuild(ngx_uint_t without);
   SeatSet grant();
 
   ngx_slab_pool_t* pool_;
+  bool changing_;  // by the holder of the lock, or by one that died with it
   ngx_uint_t capacity_;
   ngx_uint_t limit_;
   ngx_uint_t size_;
-  ngx_uint_t active_;
+  ngx_uint_t active_;  // the admitted ones, and those that were let go and not collected yet
   ngx_uint_t waiting_;
   Place head_;
   Place tail_;
   Place free_;
   Counters counters_;
-  uint32_t active_of_[kSeats];
-  uint32_t held_[kSeats];  // active requests and places of each seat
+  uint32_t active_of_[kSeats];  // requests of each seat that are at the backend
+  uint32_t held_[kSeats];       // and those that have a place: all that is to be reclaimed
 };
 
 }  // namespace forktail

@@ -250,7 +250,7 @@ ngx_int_t ngx_http_forktail_queue_init_process(ngx_cycle_t* cycle) {
     return NGX_ERROR;
   }
   for_each_zone(cycle, [](QueueZone* zone) {
-    if (own_seat() != kNoSeat && zone->fifo->holds(own_seat())) {
+    if (own_seat() != kNoSeat) {
       wake_seats(zone->fifo->reclaim(own_seat()));
     }
     sweep(zone);

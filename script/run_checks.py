@@ -244,8 +244,8 @@ def fuzz(step):
             step.case(passed, failure)
 
 
-# Pure functions of one thread.
-WITHOUT_THREADS = ("id_test", "wire_test", "request_command_test")
+# Of one thread, each of them.
+WITHOUT_THREADS = ("id_test", "ngx_module_test", "wire_test", "request_command_test")
 
 
 def stages(quick):

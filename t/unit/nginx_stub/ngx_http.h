@@ -1,0 +1,3 @@
+#pragma once
+
+struct ngx_http_request_t;

@@ -157,7 +157,11 @@ ngx_int_t finish_configuration(ngx_conf_t* cf) {
   auto* conf = static_cast<PassMainConf*>(
       ngx_http_conf_get_module_main_conf(cf, ngx_http_forktail_pass_module));
   conf->keepalive = find_module(cf->cycle, "ngx_http_upstream_keepalive_module");
-  return conf->zones.nelts == 0 ? NGX_OK : prepare_seats(cf);
+  if (conf->zones.nelts == 0) {
+    return NGX_OK;
+  }
+  install_queue_filter();
+  return prepare_seats(cf);
 }
 
 ngx_http_module_t g_context = {add_queue_variables,

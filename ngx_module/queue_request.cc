@@ -1,5 +1,6 @@
 #include "queue_request.h"
 
+#include "id_headers.h"
 #include "pass.h"
 #include "queue_seats.h"
 
@@ -59,27 +60,15 @@ ngx_int_t get_no_time(ngx_http_request_t*, ngx_http_variable_value_t* value, uin
   return NGX_OK;
 }
 
-ngx_int_t add_retry_after(ngx_http_request_t* r) {
-  auto* header = static_cast<ngx_table_elt_t*>(ngx_list_push(&r->headers_out.headers));
-  if (header == nullptr) {
-    return NGX_ERROR;
-  }
-  *header = {};
-  header->hash = 1;
-  ngx_str_set(&header->key, "Retry-After");
-  ngx_str_set(&header->value, "1");
-  return NGX_OK;
-}
-
-void refuse(const QueueTicket* ticket, const char* why) {
+void refuse(QueueTicket* ticket, const char* why) {
   ngx_http_request_t* r = ticket->request;
+  ticket->state = QueueTicket::State::kRefused;
   const QueueZone* zone = ticket->zone;
   note_time(r, ngx_current_msec - ticket->since);
   ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                 "%s: \"forktail_queue\" zone \"%V\" has %ui places and lets %ui requests pass", why,
                 &zone->shm->shm.name, zone->size, zone->limit);
-  ngx_http_finalize_request(r, add_retry_after(r) == NGX_OK ? NGX_HTTP_SERVICE_UNAVAILABLE
-                                                            : NGX_HTTP_INTERNAL_SERVER_ERROR);
+  ngx_http_finalize_request(r, NGX_HTTP_SERVICE_UNAVAILABLE);
 }
 
 // Nobody read the body while its request waited: that client_body_timeout has passed since says
@@ -113,6 +102,37 @@ void abandon(QueueTicket* ticket, QueueFifo::Exit why) {
 }
 
 void on_request_end(void* data) { leave_queue(static_cast<QueueTicket*>(data)); }
+
+// Whether `r` was refused, be it before it was turned to an error page.
+bool was_refused(const ngx_http_request_t* r) {
+  for (const ngx_http_cleanup_t* one = r->main->cleanup; one != nullptr; one = one->next) {
+    if (one->handler == on_request_end) {
+      const auto* ticket = static_cast<const QueueTicket*>(one->data);
+      if (ticket->request == r && ticket->state == QueueTicket::State::kRefused) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+ngx_http_output_header_filter_pt next_header_filter;
+
+// Not added when a request is refused: an error page may make another answer of that.
+ngx_int_t ngx_http_forktail_queue_header_filter(ngx_http_request_t* r) {
+  static const HeaderName name = {ngx_string("Retry-After"), ngx_string("retry-after"), 1};
+  static const ngx_str_t seconds = ngx_string("1");
+  if (r->err_status != NGX_HTTP_SERVICE_UNAVAILABLE || !was_refused(r)) {
+    return next_header_filter(r);
+  }
+  bool said = false;
+  each_header(r->headers_out.headers,
+              [&said](const ngx_table_elt_t& one) { said = said || same_name(one.key, name); });
+  if (!said && !push_header(r->headers_out.headers, r->pool, name, seconds)) {
+    return NGX_ERROR;
+  }
+  return next_header_filter(r);
+}
 
 // Watches the client as nginx's upstream will do later.
 ngx_int_t watch_client(ngx_http_request_t* r) {
@@ -239,6 +259,11 @@ void leave_queue(QueueTicket* ticket) {
     ticket->state = QueueTicket::State::kOutside;
     wake_seats(ticket->zone->fifo->leave(own_seat()));
   }
+}
+
+void install_queue_filter() {
+  next_header_filter = ngx_http_top_header_filter;
+  ngx_http_top_header_filter = ngx_http_forktail_queue_header_filter;
 }
 
 ngx_int_t ngx_http_forktail_queue_init_process(ngx_cycle_t* cycle) {

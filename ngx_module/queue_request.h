@@ -15,7 +15,7 @@ struct QueueTicket {
   ngx_msec_t since;
   ngx_event_t timer;
   QueueFifo::Place place;
-  enum class State { kOutside, kWaiting, kActive } state;
+  enum class State { kOutside, kWaiting, kActive, kRefused } state;
 };
 
 // Lets `r` go on to nginx's upstream, at once or when its turn comes. Answers 503 when it can not
@@ -23,6 +23,9 @@ struct QueueTicket {
 void enter_queue(ngx_http_request_t* r, QueueZone* zone, ngx_msec_t timeout);
 // The backend is done with the request of `ticket`.
 void leave_queue(QueueTicket* ticket);
+
+// Says in the answer to a refused request when to come again.
+void install_queue_filter();
 
 // A worker's part: takes its seat, and cleans up after workers that died.
 ngx_int_t ngx_http_forktail_queue_init_process(ngx_cycle_t* cycle);

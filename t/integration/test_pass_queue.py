@@ -137,6 +137,29 @@ def test_a_full_queue_answers_503_with_retry_after_and_the_id(tmp_path):
         assert "the queue is full" in rig.nginx.errors()
 
 
+@pytest.mark.parametrize("error_page, status, retry_after", [
+    ("503 @text", 503, "1"),
+    ("503 = @text", 200, None),
+    ("503 =200 @text", 200, None),
+    ("503 = @same", 503, "1"),  # refused once more
+    ("503 @page", 503, "9"),  # which says so itself
+])
+def test_the_503_of_a_refused_request_says_when_to_retry_and_no_other_answer_does(
+        tmp_path, error_page, status, retry_after):
+    queue = "0 active=1"
+    with Rig(tmp_path, queue, extra=f"error_page {error_page};", server=f"""
+                location @text {{ return 200 text; }}
+                location @same {{ forktail_pass app; forktail_queue {queue}; }}
+                location @page {{ forktail_pass app; }}""") as rig:
+        first = rig.client("/a", active=1)
+        rig.backend.release("/c")
+        rig.backend.answer = lambda request: response(b"page", headers=["Retry-After: 9"], keep="")
+        refused = rig.nginx.get("/c")
+        assert (refused.status, refused.getheader("Retry-After")) == (status, retry_after)
+        rig.backend.release_all()
+        assert first.result().status == 200
+
+
 def test_a_request_that_waited_too_long_gets_503(tmp_path):
     with Rig(tmp_path, "1 active=1 timeout=50ms") as rig:
         first = rig.client("/a", active=1)

@@ -113,12 +113,16 @@ ngx_int_t resolve_target(ngx_http_request_t* r, ngx_http_complex_value_t* target
 
 // The body is there, or its beginning when it is passed on as it comes.
 void ngx_http_forktail_pass_start(ngx_http_request_t* r) {
+  const PassConf* conf = pass_conf(r);
+  if (conf->zone != nullptr) {
+    note_queue_time(r, 0);
+  }
+  // Before it waits, so that what no packet can hold is refused at once and takes no place.
   const ngx_int_t rc = make_packet(r);
   if (rc != NGX_OK) {
     ngx_http_finalize_request(r, rc);
     return;
   }
-  const PassConf* conf = pass_conf(r);
   if (conf->zone != nullptr) {
     enter_queue(r, conf->zone, conf->queue->timeout);
   } else {

@@ -33,28 +33,6 @@ void sweep(QueueZone* zone) {
   }
 }
 
-// The time that `r` has waited, as its variable. Written into the variable's place at once, which
-// survives internal redirects as the request's context does not.
-void note_time(ngx_http_request_t* r, ngx_msec_t waited) {
-  if (r != r->main) {  // which shares its variables with its subrequests
-    return;
-  }
-  auto* text = static_cast<u_char*>(ngx_pnalloc(r->pool, NGX_TIME_T_LEN + sizeof(".000") - 1));
-  if (text == nullptr) {
-    return;
-  }
-  const auto* conf = static_cast<const PassMainConf*>(
-      ngx_http_get_module_main_conf(r, ngx_http_forktail_pass_module));
-  ngx_http_variable_value_t* value = &r->variables[conf->queue_time];
-  const u_char* end =
-      ngx_sprintf(text, "%T.%03M", static_cast<time_t>(waited / 1000), waited % 1000);
-  value->len = static_cast<unsigned>(end - text) & 0x0fffffff;
-  value->valid = 1;
-  value->no_cacheable = 0;
-  value->not_found = 0;
-  value->data = text;
-}
-
 ngx_int_t get_no_time(ngx_http_request_t*, ngx_http_variable_value_t* value, uintptr_t) {
   value->not_found = 1;
   return NGX_OK;
@@ -64,7 +42,7 @@ void refuse(QueueTicket* ticket, const char* why) {
   ngx_http_request_t* r = ticket->request;
   ticket->state = QueueTicket::State::kRefused;
   const QueueZone* zone = ticket->zone;
-  note_time(r, ngx_current_msec - ticket->since);
+  note_queue_time(r, ngx_current_msec - ticket->since);
   ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                 "%s: \"forktail_queue\" zone \"%V\" has %ui places and lets %ui requests pass", why,
                 &zone->shm->shm.name, zone->size, zone->limit);
@@ -150,20 +128,23 @@ ngx_int_t watch_client(ngx_http_request_t* r) {
   return ngx_handle_read_event(event, 0);
 }
 
-void go(QueueTicket* ticket) {
-  ticket->state = QueueTicket::State::kActive;
-  note_time(ticket->request, ngx_current_msec - ticket->since);
-  ngx_http_upstream_init(ticket->request);
-}
-
 // Lets the request of a ticket that waits go, if its turn has come.
 bool collect(QueueTicket* ticket) {
   if (!ticket->zone->fifo->collect(ticket->place)) {
     return false;
   }
   step_out(ticket);
-  ngx_http_set_log_request(ticket->request->connection->log, ticket->request);
-  go(ticket);
+  ticket->state = QueueTicket::State::kActive;
+  ngx_http_request_t* r = ticket->request;
+  ngx_http_set_log_request(r->connection->log, r);
+  note_queue_time(r, ngx_current_msec - ticket->since);
+  const ngx_int_t rc = make_packet(r);  // anew, since it may say how long
+  if (rc == NGX_OK) {
+    ngx_http_upstream_init(r);
+  } else {
+    leave_queue(ticket);
+    ngx_http_finalize_request(r, rc);
+  }
   return true;
 }
 
@@ -223,6 +204,28 @@ QueueTicket* new_ticket(ngx_http_request_t* r, QueueZone* zone) {
 
 }  // namespace
 
+// Written into the variable's place at once, which survives internal redirects as the request's
+// context does not.
+void note_queue_time(ngx_http_request_t* r, ngx_msec_t waited) {
+  if (r != r->main) {  // which shares its variables with its subrequests
+    return;
+  }
+  auto* text = static_cast<u_char*>(ngx_pnalloc(r->pool, NGX_TIME_T_LEN + sizeof(".000") - 1));
+  if (text == nullptr) {
+    return;
+  }
+  const auto* conf = static_cast<const PassMainConf*>(
+      ngx_http_get_module_main_conf(r, ngx_http_forktail_pass_module));
+  ngx_http_variable_value_t* value = &r->variables[conf->queue_time];
+  const u_char* end =
+      ngx_sprintf(text, "%T.%03M", static_cast<time_t>(waited / 1000), waited % 1000);
+  value->len = static_cast<unsigned>(end - text) & 0x0fffffff;
+  value->valid = 1;
+  value->no_cacheable = 0;
+  value->not_found = 0;
+  value->data = text;
+}
+
 void enter_queue(ngx_http_request_t* r, QueueZone* zone, ngx_msec_t timeout) {
   if (own_seat() == kNoSeat) {
     ngx_http_upstream_init(r);
@@ -241,7 +244,8 @@ void enter_queue(ngx_http_request_t* r, QueueZone* zone, ngx_msec_t timeout) {
   }
   switch (zone->fifo->enter(own_seat(), &ticket->place)) {
     case QueueFifo::Entry::kAdmitted:
-      go(ticket);
+      ticket->state = QueueTicket::State::kActive;
+      ngx_http_upstream_init(r);
       break;
     case QueueFifo::Entry::kWaiting:
       wait(ticket, timeout);

@@ -18,8 +18,10 @@ struct QueueTicket {
   enum class State { kOutside, kWaiting, kActive, kRefused } state;
 };
 
-// Lets `r` go on to nginx's upstream, at once or when its turn comes. Answers 503 when it can not
-// wait.
+// The time that `r` has waited, as $forktail_queue_time.
+void note_queue_time(ngx_http_request_t* r, ngx_msec_t waited);
+// Lets `r`, whose packet is made, go on to nginx's upstream, at once or when its turn comes.
+// Answers 503 when it can not wait.
 void enter_queue(ngx_http_request_t* r, QueueZone* zone, ngx_msec_t timeout);
 // The backend is done with the request of `ticket`.
 void leave_queue(QueueTicket* ticket);

@@ -53,16 +53,17 @@ class Backend:
 
 
 class Client(threading.Thread):
-    def __init__(self, nginx, path):
+    def __init__(self, nginx, path, headers={}):
         super().__init__()
         self.nginx = nginx
         self.path = path
+        self.headers = headers
         self.response = None  # stays so when the connection is cut
         self.start()
 
     def run(self):
         with contextlib.suppress(http.client.RemoteDisconnected):
-            self.response = self.nginx.get(self.path)
+            self.response = self.nginx.get(self.path, headers=self.headers)
 
     def result(self):
         self.join(LIMIT)
@@ -304,6 +305,36 @@ def test_a_response_that_a_filter_replaces_gives_its_place_back(tmp_path, buffer
         answer = Client(rig.nginx, "/a").result()
         assert error_page or answer.status == 415
         rig.wait_for(active=0, admitted=2 if error_page else 1, waited=0)
+
+
+def test_the_packet_can_say_how_long_its_request_waited(tmp_path):
+    with Rig(tmp_path, "5 active=1", extra="forktail_param WAITED $forktail_queue_time;") as rig:
+        first = rig.client("/a", active=1)
+        second = rig.client("/b", waiting=1)
+        time.sleep(0.05)  # what is measured
+        rig.backend.release_all()
+        first.result()
+        second.result()
+        assert rig.server.requests[0]["WAITED"] == "0.000"
+        assert 0.049 <= float(rig.server.requests[1]["WAITED"]) < LIMIT
+
+
+def test_a_packet_that_has_grown_too_large_while_its_request_waited_gives_the_place_back(tmp_path):
+    queue = "5 active=1"
+    with Rig(tmp_path, queue, extra="forktail_param PAD $pad; error_page 431 = /other;",
+             http="""large_client_header_buffers 8 64k;
+                     map $forktail_queue_time $pad { volatile; 0.000 ""; default $http_x; }""",
+             server=f"""location = /other {{
+                     forktail_pass app; forktail_queue {queue}; forktail_pass_request_headers off;
+             }}""") as rig:
+        first = rig.client("/a", active=1)
+        second = Client(rig.nginx, "/b", {"X": "x" * 40000})
+        rig.wait_for(waiting=1)
+        time.sleep(0.01)  # so that it has waited
+        rig.backend.release_all()
+        assert first.result().status == second.result().status == 200
+        assert rig.server.requests[1]["PATH_INFO"] == "/other"
+        rig.wait_for(active=0, waiting=0)
 
 
 def queue_up(rig, count, start, **expected):

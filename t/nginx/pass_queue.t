@@ -6,7 +6,7 @@ use Pass;
 
 no_long_string();
 repeat_each(2);
-plan tests => repeat_each() * 36;
+plan tests => repeat_each() * 39;
 run_tests();
 
 __DATA__
@@ -119,6 +119,15 @@ forktail_queue 0 active=1; add_header X-Time "[$forktail_queue_time]" always;
 "X-A: " . "a" x 40000 . "\nX-B: " . "b" x 40000
 --- error_code: 431
 --- response_headers
-X-Time: []
+X-Time: [0.000]
 --- error_log
 the request makes a uwsgi packet of
+
+
+
+=== TEST 11: the packet can say how long the request waited
+--- pass
+forktail_queue 10 active=2; forktail_param X_WAITED $forktail_queue_time;
+--- app: X_WAITED
+--- response_body
+X_WAITED=0.000

@@ -90,7 +90,7 @@ bool QueueFifo::collect(Place place) {
   return true;
 }
 
-SeatSet QueueFifo::abandon(Place place, Exit why) {
+Granted QueueFifo::abandon(Place place, Exit why) {
   const Lock lock(this);
   const Node node = nodes()[place];
   (why == Exit::kTimedOut ? counters_.timed_out : counters_.left)++;
@@ -102,31 +102,31 @@ SeatSet QueueFifo::abandon(Place place, Exit why) {
     active_--;
   }
   free_node(place);
-  const SeatSet granted = grant();
+  const Granted granted = grant(node.seat);
   keep_order();
   held_[node.seat]--;
   return granted;
 }
 
-SeatSet QueueFifo::leave(ngx_uint_t seat) {
+Granted QueueFifo::leave(ngx_uint_t seat) {
   const Lock lock(this);
   active_of_[seat]--;
   active_--;
-  const SeatSet granted = grant();
+  const Granted granted = grant(seat);
   keep_order();
   held_[seat]--;
   return granted;
 }
 
-SeatSet QueueFifo::reclaim(ngx_uint_t seat) {
+Granted QueueFifo::reclaim(ngx_uint_t seat) {
   const Lock lock(this);
   active_of_[seat] = 0;
   // Those that the process has let go may not have been woken.
   const SeatSet uncollected = rebuild(seat);
-  const SeatSet granted = grant();
+  const Granted granted = grant(kSeats);
   keep_order();
   held_[seat] = 0;
-  return uncollected | granted;
+  return {false, uncollected | granted.others};
 }
 
 QueueFifo::Status QueueFifo::status() {
@@ -196,8 +196,8 @@ SeatSet QueueFifo::rebuild(ngx_uint_t without) {
   return uncollected;
 }
 
-SeatSet QueueFifo::grant() {
-  SeatSet granted = 0;
+Granted QueueFifo::grant(ngx_uint_t own) {
+  Granted granted = {};
   while (head_ != kNone && active_ < limit_) {
     const Place place = head_;
     Node& node = nodes()[place];
@@ -207,7 +207,11 @@ SeatSet QueueFifo::grant() {
     active_++;
     counters_.admitted++;
     counters_.waited++;
-    granted |= bit_of(node.seat);
+    if (node.seat == own) {
+      granted.own = true;
+    } else {
+      granted.others |= bit_of(node.seat);
+    }
   }
   return granted;
 }

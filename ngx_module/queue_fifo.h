@@ -19,6 +19,12 @@ constexpr ngx_uint_t kSeats = 1024;
 using SeatSet = uint64_t;
 constexpr ngx_uint_t kSeatBits = 64;
 
+// Whose waiting requests were let go.
+struct Granted {
+  bool own;  // the caller's
+  SeatSet others;
+};
+
 class QueueFifo {
  public:
   using Place = uint32_t;
@@ -60,11 +66,11 @@ class QueueFifo {
   // Whether the request that waits at `place` may go; its place is given up then.
   bool collect(Place place);
   // A request goes away before it was collected.
-  SeatSet abandon(Place place, Exit why);
+  Granted abandon(Place place, Exit why);
   // A request is done with the backend.
-  SeatSet leave(ngx_uint_t seat);
+  Granted leave(ngx_uint_t seat);
   // Forgets all that the process that had `seat` left behind.
-  SeatSet reclaim(ngx_uint_t seat);
+  Granted reclaim(ngx_uint_t seat);
   // Whether there is anything to reclaim. Takes no lock.
   bool holds(ngx_uint_t seat) const { return held_[seat] != 0; }
   // Whether a request that arrives now would have to wait. Takes no lock.
@@ -89,7 +95,7 @@ class QueueFifo {
   void free_node(Place place);
   void unlink(Place place);
   SeatSet rebuild(ngx_uint_t without);
-  SeatSet grant();
+  Granted grant(ngx_uint_t own);
 
   ngx_slab_pool_t* pool_;
   bool changing_;  // by the holder of the lock, or by one that died with it

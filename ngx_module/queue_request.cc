@@ -7,6 +7,8 @@
 namespace forktail {
 namespace {
 
+constexpr ngx_msec_t kSweepInterval = 100;
+
 const PassMainConf* main_conf_of(const ngx_cycle_t* cycle) {
   return static_cast<const PassMainConf*>(
       ngx_http_cycle_get_module_main_conf(cycle, ngx_http_forktail_pass_module));
@@ -27,10 +29,26 @@ void for_each_zone(const ngx_cycle_t* cycle, Function function) {
 void sweep(QueueZone* zone) {
   for (ngx_uint_t seat = 0; seat < kSeats; seat++) {
     if (zone->fifo->holds(seat) && seize_empty_seat(seat)) {
-      wake_seats(zone->fifo->reclaim(seat));
+      wake(zone->fifo->reclaim(seat));
       let_seat_go(seat);
     }
   }
+}
+
+// A worker that dies is cleaned up after by the one that nginx starts in its place. For one that
+// dies while it ends after a reload, nginx starts none: so those look who wait, or would have to.
+// Not each time, since that asks the kernel for each worker that has requests.
+void sweep_now_and_then(QueueZone* zone) {
+  if (ngx_current_msec - zone->swept >= kSweepInterval) {
+    zone->swept = ngx_current_msec;
+    sweep(zone);
+  }
+}
+
+void on_sweep_timer(ngx_event_t* event) {
+  auto* zone = static_cast<QueueZone*>(event->data);
+  sweep(zone);
+  ngx_add_timer(event, kSweepInterval);
 }
 
 ngx_int_t get_no_time(ngx_http_request_t*, ngx_http_variable_value_t* value, uintptr_t) {
@@ -70,13 +88,17 @@ void step_out(QueueTicket* ticket) {
   if (ticket->timer.timer_set) {
     ngx_del_timer(&ticket->timer);
   }
+  ngx_event_t* sweeper = &ticket->zone->sweeper;
+  if (ngx_queue_empty(&ticket->zone->line) && sweeper->timer_set) {
+    ngx_del_timer(sweeper);
+  }
   forget_body_timeout(ticket->request);
 }
 
 void abandon(QueueTicket* ticket, QueueFifo::Exit why) {
   step_out(ticket);
   ticket->state = QueueTicket::State::kOutside;
-  wake_seats(ticket->zone->fifo->abandon(ticket->place, why));
+  wake(ticket->zone->fifo->abandon(ticket->place, why));
 }
 
 void on_request_end(void* data) { leave_queue(static_cast<QueueTicket*>(data)); }
@@ -164,7 +186,6 @@ void advance(QueueZone* zone) {
 void on_timeout(ngx_event_t* event) {
   auto* ticket = static_cast<QueueTicket*>(event->data);
   ngx_connection_t* c = ticket->request->connection;
-  sweep(ticket->zone);
   if (!collect(ticket)) {
     ngx_http_set_log_request(c->log, ticket->request);
     abandon(ticket, QueueFifo::Exit::kTimedOut);
@@ -181,6 +202,14 @@ void wait(QueueTicket* ticket, ngx_msec_t timeout) {
   ticket->timer.data = ticket;
   ticket->timer.log = r->connection->log;
   ngx_add_timer(&ticket->timer, timeout);
+  if (!ticket->zone->sweeper.timer_set) {
+    ngx_event_t* sweeper = &ticket->zone->sweeper;
+    sweeper->handler = on_sweep_timer;
+    sweeper->data = ticket->zone;
+    sweeper->log = ngx_cycle->log;
+    sweeper->cancelable = 1;
+    ngx_add_timer(sweeper, kSweepInterval);
+  }
   if (watch_client(r) != NGX_OK) {
     ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
   }
@@ -237,10 +266,8 @@ void enter_queue(ngx_http_request_t* r, QueueZone* zone, ngx_msec_t timeout) {
     return;
   }
   pass_context(r)->ticket = ticket;
-  // A worker that dies is cleaned up after by the one that nginx starts in its place. For one that
-  // dies while it ends after a reload, nginx starts none.
   if (zone->fifo->busy()) {
-    sweep(zone);
+    sweep_now_and_then(zone);
   }
   switch (zone->fifo->enter(own_seat(), &ticket->place)) {
     case QueueFifo::Entry::kAdmitted:
@@ -261,7 +288,7 @@ void leave_queue(QueueTicket* ticket) {
     abandon(ticket, QueueFifo::Exit::kLeft);
   } else if (ticket->state == QueueTicket::State::kActive) {
     ticket->state = QueueTicket::State::kOutside;
-    wake_seats(ticket->zone->fifo->leave(own_seat()));
+    wake(ticket->zone->fifo->leave(own_seat()));
   }
 }
 
@@ -280,7 +307,7 @@ ngx_int_t ngx_http_forktail_queue_init_process(ngx_cycle_t* cycle) {
   }
   for_each_zone(cycle, [](QueueZone* zone) {
     if (own_seat() != kNoSeat) {
-      wake_seats(zone->fifo->reclaim(own_seat()));
+      wake(zone->fifo->reclaim(own_seat()));
     }
     sweep(zone);
   });

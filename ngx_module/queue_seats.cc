@@ -18,6 +18,7 @@ struct Seats {
 Seats g_seats;
 ngx_uint_t g_own = kNoSeat;
 void (*g_woken)();
+ngx_event_t g_woken_by_self;
 
 bool lock_seat(ngx_uint_t seat, short type) {
   struct flock lock = {};
@@ -70,6 +71,8 @@ void on_event(ngx_event_t* event) {
   g_woken();
 }
 
+void on_posted(ngx_event_t*) { g_woken(); }
+
 ngx_int_t listen_to(ngx_cycle_t* cycle, int fd) {
   ngx_connection_t* connection = ngx_get_connection(fd, cycle->log);
   if (connection == nullptr) {
@@ -100,6 +103,8 @@ ngx_int_t prepare_seats(ngx_conf_t* cf) {
 
 ngx_int_t take_seat(ngx_cycle_t* cycle, void (*woken)()) {
   g_woken = woken;
+  g_woken_by_self.handler = on_posted;
+  g_woken_by_self.log = cycle->log;
   const ngx_uint_t seats = by_edges() ? kSeats : kSeatBits;
   for (ngx_uint_t seat = 0; seat < seats; seat++) {
     if (lock_seat(seat, F_WRLCK)) {
@@ -116,7 +121,11 @@ ngx_int_t take_seat(ngx_cycle_t* cycle, void (*woken)()) {
 
 ngx_uint_t own_seat() { return g_own; }
 
-void wake_seats(SeatSet seats) {
+void wake(const Granted& granted) {
+  if (granted.own) {
+    ngx_post_event(&g_woken_by_self, &ngx_posted_events);
+  }
+  SeatSet seats = granted.others;
   for (ngx_uint_t bit = 0; seats != 0; bit++, seats >>= 1) {
     if ((seats & 1) != 0) {
       const uint64_t one = 1;

@@ -17,14 +17,14 @@ constexpr ngx_uint_t kNoSeat = kSeats;
 ngx_int_t prepare_seats(ngx_conf_t* cf);
 
 // Called by a worker when it starts. `woken` runs in it whenever another worker, or the worker
-// itself, has called wake_seats for it or for one that shares its bit. A worker that finds no seat
-// has kNoSeat and says so in the log.
+// itself, has called wake() for it or for one that shares its bit. A worker that finds no seat has
+// kNoSeat and says so in the log.
 ngx_int_t take_seat(ngx_cycle_t* cycle, void (*woken)());
 
 // The seat of this process.
 ngx_uint_t own_seat();
 
-void wake_seats(SeatSet seats);
+void wake(const Granted& granted);
 
 // Whether the holder of `seat` is gone. If so, nobody else takes it until `let_seat_go`.
 bool seize_empty_seat(ngx_uint_t seat);

@@ -1,6 +1,7 @@
 // forktail_queue as it is configured: zones of shared memory, and who uses which.
 //
-// Made in the master while it reads its configuration; in a worker only `line` changes.
+// Made in the master while it reads its configuration; in a worker only `line` and what follows it
+// change.
 #pragma once
 
 #include "queue_fifo.h"
@@ -13,6 +14,8 @@ struct QueueZone {
   ngx_uint_t size;
   ngx_uint_t limit;
   ngx_queue_t line;  // of QueueTicket: this worker's share of those who wait, in their order
+  ngx_msec_t swept;
+  ngx_event_t sweeper;
 };
 
 // What one forktail_queue directive says.

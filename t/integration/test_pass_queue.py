@@ -1,114 +1,17 @@
 """forktail_queue: how many requests are at the backend, who waits, and who goes next."""
 
 import contextlib
-import http.client
-import json
 import os
 import re
 import signal
 import socket
-import subprocess
 import threading
 import time
 
 import pytest
 
-from lib.tools import give_up, need
-from pass_support import IMAGE_FILTER, LIMIT, Nginx, Server, chunked, response, wait_for
-
-
-class Backend:
-    """Holds each request until the test lets it go, and remembers in which order they came."""
-
-    def __init__(self):
-        self.lock = threading.Condition()
-        self.arrived = []
-        self.released = set()
-        self.most = 0
-        self.inside = 0
-        self.open = False
-        self.answer = lambda request: response(request["REQUEST_URI"].encode(), keep="")
-
-    def __call__(self, s, request):
-        path = request["REQUEST_URI"]
-        with self.lock:
-            self.arrived.append(path)
-            self.inside += 1
-            self.most = max(self.most, self.inside)
-            self.lock.notify_all()
-            self.lock.wait_for(lambda: self.open or path in self.released, LIMIT)
-            self.inside -= 1
-        s.sendall(self.answer(request))
-        return True
-
-    def release(self, *paths):
-        with self.lock:
-            self.released.update(paths)
-            self.lock.notify_all()
-
-    def release_all(self):
-        with self.lock:
-            self.open = True
-            self.lock.notify_all()
-
-
-class Client(threading.Thread):
-    def __init__(self, nginx, path, headers={}):
-        super().__init__()
-        self.nginx = nginx
-        self.path = path
-        self.headers = headers
-        self.response = None  # stays so when the connection is cut
-        self.start()
-
-    def run(self):
-        with contextlib.suppress(http.client.RemoteDisconnected):
-            self.response = self.nginx.get(self.path, headers=self.headers)
-
-    def result(self):
-        self.join(LIMIT)
-        assert not self.is_alive(), f"{self.path} was not answered"
-        return self.response
-
-
-class Rig:
-    def __init__(self, home, queue, workers=1, http="", extra="", server="", main=""):
-        self.backend = Backend()
-        self.server = Server(home / "app.sock", self.backend)
-        self.nginx = Nginx(home, f"{http} upstream app {{ server unix:{home}/app.sock; }}", f"""
-            location / {{ forktail_pass app; forktail_queue {queue}; {extra} }}
-            location = /status {{ forktail_queue_status; }}
-            {server}
-        """, workers, main=main)
-
-    def __enter__(self):
-        self.server.__enter__()
-        self.nginx.__enter__()
-        return self
-
-    def __exit__(self, *args):
-        self.backend.release_all()
-        try:
-            self.nginx.__exit__(*args)
-        finally:
-            self.server.__exit__(*args)
-
-    def status(self):
-        (zone,) = json.loads(self.nginx.get("/status").body).values()
-        return zone
-
-    def wait_for(self, **expected):
-        def check():
-            status = self.status()
-            return {k: status[k] for k in expected} == expected
-
-        wait_for(check, f"{expected} in {self.status()}")
-
-    def client(self, path, **expected):
-        """Starts a request and waits until the queue is as expected."""
-        client = Client(self.nginx, path)
-        self.wait_for(**expected)
-        return client
+from pass_support import LIMIT, wait_for
+from queue_support import Client, Rig, queue_up
 
 
 def test_no_more_than_active_requests_are_at_the_backend_and_the_others_go_in_order(tmp_path):
@@ -136,29 +39,6 @@ def test_a_full_queue_answers_503_with_retry_after_and_the_id(tmp_path):
         rig.backend.release_all()
         assert first.result().status == second.result().status == 200
         assert "the queue is full" in rig.nginx.errors()
-
-
-@pytest.mark.parametrize("error_page, status, retry_after", [
-    ("503 @text", 503, "1"),
-    ("503 = @text", 200, None),
-    ("503 =200 @text", 200, None),
-    ("503 = @same", 503, "1"),  # refused once more
-    ("503 @page", 503, "9"),  # which says so itself
-])
-def test_the_503_of_a_refused_request_says_when_to_retry_and_no_other_answer_does(
-        tmp_path, error_page, status, retry_after):
-    queue = "0 active=1"
-    with Rig(tmp_path, queue, extra=f"error_page {error_page};", server=f"""
-                location @text {{ return 200 text; }}
-                location @same {{ forktail_pass app; forktail_queue {queue}; }}
-                location @page {{ forktail_pass app; }}""") as rig:
-        first = rig.client("/a", active=1)
-        rig.backend.release("/c")
-        rig.backend.answer = lambda request: response(b"page", headers=["Retry-After: 9"], keep="")
-        refused = rig.nginx.get("/c")
-        assert (refused.status, refused.getheader("Retry-After")) == (status, retry_after)
-        rig.backend.release_all()
-        assert first.result().status == 200
 
 
 def test_a_request_that_waited_too_long_gets_503(tmp_path):
@@ -245,39 +125,6 @@ def test_a_body_reaches_the_backend_after_waiting(tmp_path):
         assert rig.server.requests[-1].body == body
 
 
-@contextlib.contextmanager
-def upload(socket_path, protocol):
-    """A POST to /post of 8 bytes, which are sent by what it yields."""
-    with subprocess.Popen(
-            [need("curl"), "-s", protocol, "--unix-socket", socket_path, "-T", "-", "-X", "POST",
-             "-H", "Transfer-Encoding:", "-H", "Content-Length: 8", "http://localhost/post"],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, bufsize=0) as curl:
-        yield curl.stdin.write
-
-
-@pytest.mark.parametrize("protocol", ["--http1.1", "--http2-prior-knowledge"])
-@pytest.mark.parametrize("rest", ["while it waits", "afterwards"])
-def test_a_body_has_all_the_time_that_its_request_waits(tmp_path, protocol, rest):
-    with Rig(tmp_path, "5 active=1", server=f"listen unix:{tmp_path}/h.sock{' http2' * ('2' in protocol)};",
-             extra="forktail_request_buffering off; client_body_timeout 1s;") as rig:
-        first = rig.client("/a", active=1)
-        with upload(f"{tmp_path}/h.sock", protocol) as send:
-            send(b"half")
-            rig.wait_for(waiting=1)
-            if rest == "while it waits":
-                send(b"rest")
-            time.sleep(1.2)  # longer than client_body_timeout
-            rig.backend.release_all()
-            rig.wait_for(waiting=0)
-            if rest == "afterwards":
-                send(b"rest")
-            # Not from curl, which drops a response that comes before it has ended its HTTP/2 stream.
-            line = wait_for(lambda: [x for x in rig.nginx.access() if x.startswith("/post")], "a line")
-        assert line[0].startswith("/post 200")
-        assert first.result().status == 200
-        assert rig.server.requests[-1].body == b"halfrest"
-
-
 def test_the_packet_says_when_it_was_sent_not_when_it_began_to_wait(tmp_path):
     with Rig(tmp_path, "5 active=1") as rig:
         first = rig.client("/a", active=1)
@@ -287,24 +134,6 @@ def test_the_packet_says_when_it_was_sent_not_when_it_began_to_wait(tmp_path):
         first.result()
         second.result()
         assert float(rig.server.requests[1]["FORKTAIL_SENT"]) > before - 0.001
-
-
-@pytest.mark.parametrize("buffering", ["on", "off"])
-@pytest.mark.parametrize("error_page", ["", "error_page 415 = /other;"])
-def test_a_response_that_a_filter_replaces_gives_its_place_back(tmp_path, buffering, error_page):
-    """nginx forgets there what modules know of the request. To an error page that is passed on too,
-    as here, it cuts the connection; what counts is that /other does not wait behind /a."""
-    if not IMAGE_FILTER.exists():
-        give_up("nginx's image filter is not installed")
-    queue = "10 active=1"
-    with Rig(tmp_path, queue, main=f"load_module {IMAGE_FILTER};",
-             extra=f"image_filter test; forktail_buffering {buffering}; {error_page}",
-             server=f"location = /other {{ forktail_pass app; forktail_queue {queue}; }}") as rig:
-        rig.backend.release_all()
-        rig.backend.answer = lambda request: chunked(b"no image", bytes(300000), keep="")
-        answer = Client(rig.nginx, "/a").result()
-        assert error_page or answer.status == 415
-        rig.wait_for(active=0, admitted=2 if error_page else 1, waited=0)
 
 
 def test_the_packet_can_say_how_long_its_request_waited(tmp_path):
@@ -335,11 +164,6 @@ def test_a_packet_that_has_grown_too_large_while_its_request_waited_gives_the_pl
         assert first.result().status == second.result().status == 200
         assert rig.server.requests[1]["PATH_INFO"] == "/other"
         rig.wait_for(active=0, waiting=0)
-
-
-def queue_up(rig, count, start, **expected):
-    return [rig.client(f"/{start + i}", **{k: v + i for k, v in expected.items()})
-            for i in range(count)]
 
 
 def serving_workers(rig):

@@ -96,14 +96,16 @@ bool pending(Kind kind) { return (noted.load(std::memory_order_acquire) & kind) 
 bool take(Kind kind) { return (noted.fetch_and(~static_cast<unsigned>(kind)) & kind) != 0; }
 
 int wait(int epoll, epoll_event& event, BusyPoll& poll) {
-  using Clock = std::chrono::steady_clock;
+  using Clock = BusyPoll::Clock;
   if (noted.load(std::memory_order_acquire) != 0) {
     return 0;
   }
   // A busy server finds an event at once and needs no more system calls than this one.
   int ready = epoll_wait(epoll, &event, 1, 0);
-  poll.begin();
-  while (ready == 0 && poll.look_again()) {
+  if (ready != 0) {
+    return ready;
+  }
+  for (poll.begin(Clock::now()); ready == 0 && poll.look_again();) {
     const Clock::time_point before = Clock::now();
     sched_yield();
     poll.yielded(Clock::now() - before);
@@ -117,6 +119,7 @@ int wait(int epoll, epoll_event& event, BusyPoll& poll) {
   pthread_sigmask(SIG_BLOCK, &control, &outside);
   const int got =
       noted.load(std::memory_order_acquire) != 0 ? 0 : epoll_pwait(epoll, &event, 1, -1, &outside);
+  poll.woken(Clock::now());
   pthread_sigmask(SIG_SETMASK, &outside, nullptr);
   return got;
 }

@@ -7,41 +7,74 @@ namespace {
 
 using std::chrono::microseconds;
 
-// How often a thread that finds nothing looks, when each yield takes so long.
-int looks(BusyPoll& poll, microseconds yield) {
-  int count = 0;
-  poll.begin();
-  while (poll.look_again()) {
-    poll.yielded(yield);
-    ++count;
+constexpr microseconds kShort{1};
+constexpr microseconds kLong = BusyPoll::kLongYield + microseconds(1);
+
+class BusyPollTest : public testing::Test {
+ protected:
+  // How often the thread looks, and finds nothing, when each yield takes so long.
+  int looks(microseconds yield = kShort) {
+    int count = 0;
+    poll_.begin(now_);
+    while (poll_.look_again()) {
+      poll_.yielded(yield);
+      ++count;
+    }
+    return count;
   }
-  return count;
+
+  void sleep(microseconds time) { poll_.woken(now_ += time); }
+
+  BusyPoll poll_;
+  BusyPoll::Clock::time_point now_;
+};
+
+TEST_F(BusyPollTest, LooksAFewTimesAndThenSleeps) {
+  EXPECT_EQ(looks(), BusyPoll::kFewest);
+  EXPECT_FALSE(poll_.look_again());
 }
 
-TEST(BusyPoll, LooksAFewTimesAndThenSleeps) {
-  BusyPoll poll;
-  EXPECT_EQ(looks(poll, microseconds(1)), BusyPoll::kLooks);
-  EXPECT_FALSE(poll.look_again());
+TEST_F(BusyPollTest, LooksTwiceAsOftenWhenItWasWokenSoon) {
+  for (int often = BusyPoll::kFewest; often <= BusyPoll::kMost; often *= 2) {
+    EXPECT_EQ(looks(), often);
+    sleep(BusyPoll::kSoon - microseconds(1));
+  }
+  EXPECT_EQ(looks(), BusyPoll::kMost);
 }
 
-TEST(BusyPoll, ALongYieldIsTheLastOne) {
-  BusyPoll poll;
-  EXPECT_EQ(looks(poll, BusyPoll::kLongYield + microseconds(1)), 1);
+TEST_F(BusyPollTest, LooksHalfAsOftenWhenItSleptLong) {
+  for (int i = 0; i < 10; ++i) {
+    looks();
+    sleep(kShort);
+  }
+  for (int often = BusyPoll::kMost; often >= BusyPoll::kFewest; often /= 2) {
+    EXPECT_EQ(looks(), often);
+    sleep(BusyPoll::kSoon);
+  }
+  EXPECT_EQ(looks(), BusyPoll::kFewest);
 }
 
-TEST(BusyPoll, AfterALongYieldTheThreadSleepsAtOnceOnce) {
-  BusyPoll poll;
-  looks(poll, BusyPoll::kLongYield + microseconds(1));
-  EXPECT_EQ(looks(poll, microseconds(1)), 0);
-  EXPECT_EQ(looks(poll, microseconds(1)), BusyPoll::kLooks);
+TEST_F(BusyPollTest, LooksAsOftenAsBeforeWhenItDidNotSleep) {
+  looks();
+  sleep(kShort);
+  poll_.begin(now_);
+  ASSERT_TRUE(poll_.look_again());  // and finds something
+  EXPECT_EQ(looks(), 2 * BusyPoll::kFewest);
 }
 
-TEST(BusyPoll, ALongYieldCountsThoughSomethingWasFoundAfterIt) {
-  BusyPoll poll;
-  poll.begin();
-  ASSERT_TRUE(poll.look_again());
-  poll.yielded(BusyPoll::kLongYield + microseconds(1));
-  EXPECT_EQ(looks(poll, microseconds(1)), 0);
+TEST_F(BusyPollTest, ALongYieldIsTheLastOne) { EXPECT_EQ(looks(kLong), 1); }
+
+TEST_F(BusyPollTest, AfterALongYieldTheThreadSleepsAtOnceOnce) {
+  looks(kLong);
+  EXPECT_EQ(looks(), 0);
+  EXPECT_EQ(looks(), BusyPoll::kFewest);
+}
+
+TEST_F(BusyPollTest, ALongYieldCountsThoughSomethingWasFoundAfterIt) {
+  poll_.begin(now_);
+  ASSERT_TRUE(poll_.look_again());
+  poll_.yielded(kLong);
+  EXPECT_EQ(looks(), 0);
 }
 
 }  // namespace

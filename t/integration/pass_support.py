@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULE = os.environ.get(
     "FORKTAIL_MODULE", str(ROOT / "build/dev/ngx_module/ngx_http_forktail_module.so"))
 NGINX = os.environ.get("TEST_NGINX_BINARY", "/usr/sbin/nginx")
-IMAGE_FILTER = Path("/usr/lib/nginx/modules/ngx_http_image_filter_module.so")
+IMAGE_FILTER = Path("/usr/lib/nginx/modules/ngx_http_image_filter_module.so")  # of Debian's nginx
 LIMIT = 10.0  # seconds that anything may take
 
 

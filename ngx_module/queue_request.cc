@@ -211,6 +211,7 @@ void wait(QueueTicket* ticket, ngx_msec_t timeout) {
     ngx_add_timer(sweeper, kSweepInterval);
   }
   if (watch_client(r) != NGX_OK) {
+    leave_queue(ticket);  // before an error page can take the request elsewhere
     ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
   }
 }

@@ -303,9 +303,10 @@ def has_client(pid):
     """Whether a client is connected to the worker."""
     inodes = set()
     for fd in os.listdir(f"/proc/{pid}/fd"):
-        link = os.readlink(f"/proc/{pid}/fd/{fd}")
-        if match := re.fullmatch(r"socket:\[(\d+)\]", link):
-            inodes.add(match[1])
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            link = os.readlink(f"/proc/{pid}/fd/{fd}")
+            if match := re.fullmatch(r"socket:\[(\d+)\]", link):
+                inodes.add(match[1])
     with open("/proc/net/tcp") as table:
         rows = [row.split() for row in table.readlines()[1:]]
     return any(row[9] in inodes and row[3] in ("01", "08") for row in rows)

@@ -3,10 +3,10 @@
 // To wake a sleeping thread costs the one who sends the request, and most on a virtual machine,
 // where a processor without work halts. So a thread first lets others run, with sched_yield(), and
 // looks again: more often the next time when it was woken soon after it slept, and less often when
-// it slept long. A yield that took long means that the processor has enough to do. Then the thread
-// sleeps, at once the next time too: one that waits for its turn to run is in no wait queue, and
-// what comes meanwhile waits with it. Nothing ticks: without an event a thread sleeps for good.
-// Measured in docs/dispatch.md. One object a thread.
+// it slept long. It does so for a short time only: one that waits for its turn to run is in no wait
+// queue, and what comes meanwhile waits with it. A single yield that took that long means that the
+// processor has enough to do: then it sleeps at once the next time too. Nothing ticks: without an
+// event a thread sleeps for good. Measured in docs/dispatch.md. One object a thread.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +21,7 @@ class BusyPoll {
   static constexpr int kFewest = 2;
   static constexpr int kMost = 64;
   static constexpr std::chrono::microseconds kSoon{150};
-  static constexpr std::chrono::microseconds kLongYield{100};
+  static constexpr std::chrono::microseconds kLongest{100};
 
   // When a thread has found nothing.
   void begin(Clock::time_point now) {
@@ -33,10 +33,10 @@ class BusyPoll {
   // Whether to yield and look (again).
   bool look_again() { return left_-- > 0; }
 
-  void yielded(Clock::duration took) {
-    if (took > kLongYield) {
+  void yielded(Clock::time_point from, Clock::time_point to) {
+    crowded_ = to - from > kLongest;
+    if (to - begun_ > kLongest) {
       left_ = 0;
-      crowded_ = true;
     }
   }
 

@@ -108,7 +108,7 @@ int wait(int epoll, epoll_event& event, BusyPoll& poll) {
   for (poll.begin(Clock::now()); ready == 0 && poll.look_again();) {
     const Clock::time_point before = Clock::now();
     sched_yield();
-    poll.yielded(Clock::now() - before);
+    poll.yielded(before, Clock::now());
     ready = epoll_wait(epoll, &event, 1, 0);
   }
   if (ready != 0) {

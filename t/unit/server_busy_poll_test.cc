@@ -8,7 +8,7 @@ namespace {
 using std::chrono::microseconds;
 
 constexpr microseconds kShort{1};
-constexpr microseconds kLong = BusyPoll::kLongYield + microseconds(1);
+constexpr microseconds kLong = BusyPoll::kLongest + microseconds(1);
 
 class BusyPollTest : public testing::Test {
  protected:
@@ -17,7 +17,8 @@ class BusyPollTest : public testing::Test {
     int count = 0;
     poll_.begin(now_);
     while (poll_.look_again()) {
-      poll_.yielded(yield);
+      poll_.yielded(now_, now_ + yield);
+      now_ += yield;
       ++count;
     }
     return count;
@@ -37,7 +38,7 @@ TEST_F(BusyPollTest, LooksAFewTimesAndThenSleeps) {
 TEST_F(BusyPollTest, LooksTwiceAsOftenWhenItWasWokenSoon) {
   for (int often = BusyPoll::kFewest; often <= BusyPoll::kMost; often *= 2) {
     EXPECT_EQ(looks(), often);
-    sleep(BusyPoll::kSoon - microseconds(1));
+    sleep(kShort);
   }
   EXPECT_EQ(looks(), BusyPoll::kMost);
 }
@@ -62,6 +63,15 @@ TEST_F(BusyPollTest, LooksAsOftenAsBeforeWhenItDidNotSleep) {
   EXPECT_EQ(looks(), 2 * BusyPoll::kFewest);
 }
 
+TEST_F(BusyPollTest, LooksForAShortTimeOnly) {
+  for (int i = 0; i < 10; ++i) {
+    looks(microseconds(0));
+    sleep(kShort);
+  }
+  EXPECT_EQ(looks(BusyPoll::kLongest / 4), 5);
+  EXPECT_EQ(looks(microseconds(0)), BusyPoll::kMost) << "none of the yields was long";
+}
+
 TEST_F(BusyPollTest, ALongYieldIsTheLastOne) { EXPECT_EQ(looks(kLong), 1); }
 
 TEST_F(BusyPollTest, AfterALongYieldTheThreadSleepsAtOnceOnce) {
@@ -73,7 +83,7 @@ TEST_F(BusyPollTest, AfterALongYieldTheThreadSleepsAtOnceOnce) {
 TEST_F(BusyPollTest, ALongYieldCountsThoughSomethingWasFoundAfterIt) {
   poll_.begin(now_);
   ASSERT_TRUE(poll_.look_again());
-  poll_.yielded(kLong);
+  poll_.yielded(now_, now_ + kLong);
   EXPECT_EQ(looks(), 0);
 }
 

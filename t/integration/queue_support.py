@@ -88,6 +88,16 @@ class Rig:
         (zone,) = json.loads(self.nginx.get("/status").body).values()
         return zone
 
+    def behind_one_that_leaves(self, path):
+        """A client that waits behind another one, which then leaves."""
+        leaver = self.nginx.connect()
+        leaver.request("GET", "/gone")
+        self.wait_for(waiting=1)
+        last = self.client(path, waiting=2)
+        leaver.close()
+        self.wait_for(waiting=1, left=1)
+        return last
+
     def wait_for(self, **expected):
         def check():
             status = self.status()

@@ -73,12 +73,7 @@ def test_the_queue_time_is_logged_to_the_millisecond(tmp_path):
 def test_a_client_that_leaves_is_out_of_the_queue(tmp_path):
     with Rig(tmp_path, "5 active=1") as rig:
         first = rig.client("/a", active=1)
-        leaver = rig.nginx.connect()
-        leaver.request("GET", "/gone")
-        rig.wait_for(waiting=1)
-        last = rig.client("/b", waiting=2)
-        leaver.close()
-        rig.wait_for(waiting=1, left=1)
+        last = rig.behind_one_that_leaves("/b")
         rig.backend.release_all()
         assert first.result().status == last.result().status == 200
         assert rig.backend.arrived == ["/a", "/b"]

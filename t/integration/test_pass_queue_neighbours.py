@@ -57,12 +57,7 @@ def test_a_request_does_not_wait_behind_the_subrequest_that_lets_it_pass(tmp_pat
 def test_a_subrequest_waits_as_a_request_does(tmp_path):
     with auth_rig(tmp_path, "10 active=1") as rig:
         first = rig.client("/a", active=1)
-        leaver = rig.nginx.connect()
-        leaver.request("GET", "/gone")
-        rig.wait_for(waiting=1)
-        last = rig.client("/b", waiting=2)
-        leaver.close()
-        rig.wait_for(waiting=1, left=1)
+        last = rig.behind_one_that_leaves("/b")
         rig.backend.release_all()
         assert first.result().status == last.result().status == 200
         assert rig.backend.arrived == ["/a", "/b", "/a", "/b"]

@@ -14,6 +14,13 @@ namespace forktail::log {
 
 namespace {
 
+// How much of a file's end is looked at for what killed writers have left.
+constexpr off_t kWindow = 1 << 20;
+
+bool begins_a_line(std::string_view text, std::string_view start) {
+  return text.starts_with(start) || start.starts_with(text);
+}
+
 bool erase_at_end(int file, std::string_view fragment) {
   struct stat info {};
   if (fstat(file, &info) != 0 || !S_ISREG(info.st_mode)) {
@@ -91,7 +98,6 @@ std::uint32_t lines_written_since(int descriptor, off_t from, std::string_view b
 }
 
 void blank_torn_lines(int descriptor, std::string_view start) noexcept {
-  constexpr off_t kWindow = 1 << 20;
   const int file = open_again(descriptor, O_RDWR);
   if (file < 0) {
     return;
@@ -108,11 +114,26 @@ void blank_torn_lines(int descriptor, std::string_view start) noexcept {
       continue;
     }
     const std::string_view before = line.substr(begin, last - begin);
-    if (before.starts_with(start) || start.starts_with(before)) {
+    if (begins_a_line(before, start)) {
       const std::string blanks(before.size(), ' ');
       static_cast<void>(
           pwrite(file, blanks.data(), blanks.size(), from + static_cast<off_t>(begin)));
     }
+  }
+  close(file);
+}
+
+void cut_unfinished_line(int descriptor, std::string_view start) noexcept {
+  const int file = open_again(descriptor, O_RDWR);
+  if (file < 0) {
+    return;
+  }
+  const off_t from = std::max<off_t>(0, file_end(file).size - kWindow);
+  const std::string end = rest_of(file, from);
+  const std::size_t unfinished = end.rfind('\n') + 1;
+  const std::size_t begin = end.find_first_not_of(' ', unfinished);
+  if (begin != std::string::npos && begins_a_line(std::string_view(end).substr(begin), start)) {
+    static_cast<void>(ftruncate(file, from + static_cast<off_t>(unfinished)));
   }
   close(file);
 }

@@ -32,4 +32,8 @@ std::uint32_t lines_written_since(int descriptor, off_t from, std::string_view b
 // line feed nothing is touched, since somebody may be writing there.
 void blank_torn_lines(int descriptor, std::string_view start) noexcept;
 
+// Cuts off what stands behind the last line feed of the file behind `descriptor`, to which nobody
+// writes any more, if it begins as a line does, by `start` or a part of it.
+void cut_unfinished_line(int descriptor, std::string_view start) noexcept;
+
 }  // namespace forktail::log

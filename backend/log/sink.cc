@@ -85,7 +85,7 @@ Sink::Sink(int inherited_descriptor, std::string target, Format format, System& 
 }
 
 Sink::~Sink() {
-  forget_previous();
+  close_previous();
   if (descriptor_ != STDERR_FILENO) {
     close(descriptor_);
   }
@@ -167,12 +167,20 @@ bool Sink::reopen() noexcept {
 }
 
 bool Sink::reopen_and_keep() noexcept {
-  forget_previous();
+  close_previous();
   previous_ = fcntl(descriptor_, F_DUPFD_CLOEXEC, 0);
   return reopen();
 }
 
 void Sink::forget_previous() noexcept {
+  if (previous_ >= 0 && format_ == Format::json) {
+    blank_torn_lines(previous_, kJsonStart);
+    cut_unfinished_line(previous_, kJsonStart);
+  }
+  close_previous();
+}
+
+void Sink::close_previous() noexcept {
   if (previous_ >= 0) {
     close(previous_);
     previous_ = -1;

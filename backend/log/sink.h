@@ -92,7 +92,8 @@ class Sink final : public spdlog::sinks::sink {
   bool reopen() noexcept;
 
   // The same in the master: it keeps the old file as well, to see what processes that are killed
-  // before they have reopened it, too, have written there, until forget_previous().
+  // before they have reopened it, too, have written there, until forget_previous(): when nobody
+  // writes there any more, which leaves whole lines only.
   bool reopen_and_keep() noexcept;
   void forget_previous() noexcept;
   [[nodiscard]] bool keeps_previous() const noexcept { return previous_ >= 0; }
@@ -112,6 +113,7 @@ class Sink final : public spdlog::sinks::sink {
   static constexpr std::size_t kBlock = 2 * Group::kCapacity;
   static constexpr std::size_t kMarkRoom = 20;
 
+  void close_previous() noexcept;
   void emit(Event& event, spdlog::level::level_enum level) noexcept;
   static void adopt_context(Event& event) noexcept;
   void sign(Event& event, spdlog::level::level_enum level) const noexcept;

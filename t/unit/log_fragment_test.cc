@@ -75,6 +75,24 @@ TEST_F(LogTornLines, AreNotLookedForBehindTheLastLineFeed) {
   EXPECT_EQ(mended("{a}\n{b{c"), "{a}\n{b{c");
 }
 
+TEST_F(LogTornLines, AreCutOffTheEndWhenNobodyWritesThereAnyMore) {
+  const auto cut = [this](const std::string& content) {
+    std::ofstream(path_) << content;
+    const int log = open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+    cut_unfinished_line(log, "{+");
+    close(log);
+    return content_of(path_);
+  };
+  EXPECT_EQ(cut("{+a}\n{+b"), "{+a}\n");
+  EXPECT_EQ(cut("{+a}\n{"), "{+a}\n");
+  EXPECT_EQ(cut("{+a}\n  {+b"), "{+a}\n");
+  EXPECT_EQ(cut("{+a"), "");
+  EXPECT_EQ(cut("{+a}\n"), "{+a}\n");
+  EXPECT_EQ(cut(""), "");
+  EXPECT_EQ(cut("{+a}\n  "), "{+a}\n  ");
+  EXPECT_EQ(cut("{+a}\nwhat another has to say"), "{+a}\nwhat another has to say");
+}
+
 TEST_F(LogTornLines, AreOtherThanWholeLinesAndEmptyOnes) {
   EXPECT_EQ(mended("\n{a}\nplain\n  {b}\n"), "\n{a}\nplain\n  {b}\n");
 }

@@ -146,7 +146,7 @@ class LogProcesses : public LogTest, public ::testing::WithParamInterface<Way> {
 
   // As the master does it, and with the youngest: the others may be done.
   void kill_one() {
-    if (killed_.size() == kMostKills) {
+    if (killed_.size() == kMostKills || writers_.empty()) {
       return;
     }
     const auto [victim, number] =

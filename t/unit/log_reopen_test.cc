@@ -65,6 +65,20 @@ TEST_F(LogReopen, KeepsTheOldFileAndSaysWhyWhenItCanNotReopen) {
   EXPECT_EQ(lines[2]["msg"], "m");
 }
 
+TEST_F(LogReopen, LeavesTheOldFileWithWholeLines) {
+  Sink sink(path_, Format::json);
+  sink.write(spdlog::level::info, "", "before");
+  const std::string old = path_ + ".1";
+  std::filesystem::rename(path_, old);
+  ASSERT_TRUE(sink.reopen_and_keep());
+  const std::string before = content_of(old);
+  const std::string torn = before.substr(0, 40);  // by a kill, in front of a late writer's line
+  std::ofstream(old, std::ios::app) << torn << before << torn;
+  sink.forget_previous();
+  EXPECT_EQ(content_of(old), before + std::string(torn.size(), ' ') + before);
+  EXPECT_FALSE(sink.keeps_previous());
+}
+
 TEST_F(LogReopen, LeaksNoDescriptorWhenItCanNotReplaceTheOldOne) {
   Sink sink(path_, Format::json, system_);
   const int next = dup(sink.descriptor());

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 #include <cstring>
 
 #include "log/json.h"
@@ -98,12 +97,26 @@ struct FieldStyle {
 constexpr FieldStyle kJsonField{",\"", "\":"};
 constexpr FieldStyle kTextField{"\t", "="};
 
-void write_value(Writer& out, double value) {
-  if (std::isfinite(value)) {
-    out.number(value);
-  } else {
-    out.raw("null");  // JSON has no word for it
+// All of its digits and no more: `1.5`, `0.000042`, `20`.
+void write_milliseconds(Writer& out, std::chrono::nanoseconds time) {
+  constexpr std::int64_t kPerMillisecond = 1'000'000;
+  const std::int64_t count = time.count();
+  if (count < 0) {
+    out.raw("-");
   }
+  const std::uint64_t size =
+      count < 0 ? 0 - static_cast<std::uint64_t>(count) : static_cast<std::uint64_t>(count);
+  out.number(size / kPerMillisecond);
+  int digits = 6;
+  auto fraction = static_cast<unsigned>(size % kPerMillisecond);
+  if (fraction == 0) {
+    return;
+  }
+  for (; fraction % 10 == 0; fraction /= 10) {
+    --digits;
+  }
+  out.raw(".");
+  out.padded(fraction, digits);
 }
 
 std::size_t write_text_field(Writer& out, const FieldStyle& style, std::string_view name,
@@ -159,7 +172,7 @@ std::size_t write_field(Writer& out, const FieldStyle& style, const Field& field
   if (const auto* integer = std::get_if<std::int64_t>(&field.value)) {
     out.number(*integer);
   } else {
-    write_value(out, std::get<double>(field.value));
+    write_milliseconds(out, std::get<std::chrono::nanoseconds>(field.value));
   }
   return left_out;
 }

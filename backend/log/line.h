@@ -37,7 +37,8 @@ struct Field {
   using List = std::span<const std::string_view>;
 
   std::string_view name;
-  std::variant<std::string_view, std::int64_t, double, List> value;
+  // A duration is written as a number of milliseconds.
+  std::variant<std::string_view, std::int64_t, std::chrono::nanoseconds, List> value;
 };
 
 struct Event {

@@ -33,18 +33,14 @@ std::string spool_directory() {
   return error ? "/tmp" : path.string();
 }
 
-double ms_between(Connection::Clock::time_point from, Connection::Clock::time_point to) {
-  return std::chrono::duration<double, std::milli>(to - from).count();
-}
-
-double queue_ms(std::optional<milliseconds> sent) {
+std::chrono::nanoseconds queued(std::optional<milliseconds> sent) {
   if (!sent) {
-    return 0;
+    return {};
   }
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   // The two clocks are one on one machine; across machines they may disagree, and no wait is
   // negative.
-  return std::max(0.0, std::chrono::duration<double, std::milli>(now - *sent).count());
+  return std::max(std::chrono::nanoseconds::zero(), now - *sent);
 }
 
 }  // namespace
@@ -239,7 +235,7 @@ bool RequestLoop::read_packet(Connection& connection, Claim& claim, Refusal& ref
     refusal = {400, std::string(wrong)};
     return false;
   }
-  timing_.queue_ms = queue_ms(head_.sent);
+  timing_.queued = queued(head_.sent);
   return true;
 }
 
@@ -378,20 +374,20 @@ bool RequestLoop::answer(Connection& connection, const Response& response, bool 
     log_request(sent.status, sent.bytes);
   }
   if (options_.slow_request.count() > 0 && handling > options_.slow_request) {
-    log_slow(ms_between(timing_.read, timing_.handled));
+    log_slow(handling);
   }
   return sent.whole;
 }
 
-void RequestLoop::log_slow(double handle_ms) {
+void RequestLoop::log_slow(Clock::duration handling) {
   const std::array<log::Field, 4> fields{{{"event", std::string_view("slow")},
                                           {"method", head_.method},
                                           {"path", head_.path},
-                                          {"handle_ms", handle_ms}}};
-  sink_.write(
-      spdlog::level::warn, id_,
-      fmt::format("slow request: {} {} took {:.0f} ms", head_.method, head_.path, handle_ms),
-      fields);
+                                          {"handle_ms", handling}}};
+  sink_.write(spdlog::level::warn, id_,
+              fmt::format("slow request: {} {} took {} ms", head_.method, head_.path,
+                          std::chrono::round<milliseconds>(handling).count()),
+              fields);
 }
 
 void RequestLoop::log_request(int status, std::uint64_t bytes) {
@@ -402,13 +398,14 @@ void RequestLoop::log_request(int status, std::uint64_t bytes) {
       {"path", head_.path},
       {"status", std::int64_t{status}},
       {"bytes", static_cast<std::int64_t>(bytes)},
-      {"queue_ms", timing_.queue_ms},
-      {"read_ms", ms_between(timing_.begun, timing_.read)},
-      {"handle_ms", ms_between(timing_.read, timing_.handled)},
-      {"write_ms", ms_between(timing_.handled, now)},
+      {"queue_ms", timing_.queued},
+      {"read_ms", timing_.read - timing_.begun},
+      {"handle_ms", timing_.handled - timing_.read},
+      {"write_ms", now - timing_.handled},
   }};
-  sink_.write(spdlog::level::info, id_, fmt::format("{} {} {}", head_.method, head_.path, status),
-              fields);
+  summary_.assign(head_.method).append(" ").append(head_.path).append(" ");
+  summary_.append(std::to_string(status));
+  sink_.write(spdlog::level::info, id_, summary_, fields);
 }
 
 }  // namespace forktail::server

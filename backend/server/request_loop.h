@@ -53,7 +53,7 @@ class RequestLoop {
     Clock::time_point begun;
     Clock::time_point read;
     Clock::time_point handled;
-    double queue_ms = 0;
+    std::chrono::nanoseconds queued{};
   };
 
   // Why a request is refused before the application sees it.
@@ -75,7 +75,7 @@ class RequestLoop {
   [[nodiscard]] Clock::time_point deadline() const;
   bool offer_to_keep(Claim& claim);
   bool answer(Connection& connection, const Response& response, bool keep);
-  void log_slow(double handle_ms);
+  void log_slow(Clock::duration handling);
   void log_request(int status, std::uint64_t bytes);
 
   App& app_;
@@ -100,6 +100,7 @@ class RequestLoop {
   BodyStore body_;
   std::string id_;
   std::string response_head_;
+  std::string summary_;  // the message of its line in the log
   Timing timing_;
 };
 

@@ -12,6 +12,21 @@
 
 namespace forktail::server {
 
+namespace {
+
+ssize_t send_some(int descriptor, std::span<iovec> parts, bool more_follows) {
+  const int flags = MSG_NOSIGNAL | (more_follows ? MSG_MORE : 0);
+  if (parts.size() == 1) {
+    return send(descriptor, parts.front().iov_base, parts.front().iov_len, flags);
+  }
+  msghdr message{};
+  message.msg_iov = parts.data();
+  message.msg_iovlen = parts.size();
+  return sendmsg(descriptor, &message, flags);
+}
+
+}  // namespace
+
 Connection::Outcome Connection::wait(short events, Clock::time_point deadline) const {
   for (;;) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
@@ -57,11 +72,7 @@ Connection::Outcome Connection::write(std::span<iovec> parts, std::chrono::milli
     return write_tls(parts, patience);
   }
   while (!parts.empty()) {
-    msghdr message{};
-    message.msg_iov = parts.data();
-    message.msg_iovlen = parts.size();
-    const ssize_t size =
-        sendmsg(descriptor_, &message, MSG_NOSIGNAL | (more_follows ? MSG_MORE : 0));
+    const ssize_t size = send_some(descriptor_, parts, more_follows);
     if (size < 0) {
       if (errno == EAGAIN) {
         const Outcome outcome = wait(POLLOUT, Clock::now() + patience);

@@ -36,8 +36,10 @@ const std::string kError =
 
 class SenderTest : public testing::Test {
  protected:
-  SenderTest() {
-    signal(SIGPIPE, SIG_IGN);
+  SenderTest() { signal(SIGPIPE, SIG_IGN); }
+
+  void SetUp() override {
+    received_.clear();
     int ends[2];
     EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
     ours_ = Descriptor(ends[0]);
@@ -90,6 +92,19 @@ TEST_F(SenderTest, SendsAString) {
   EXPECT_EQ(received_,
             "HTTP/1.1 200 OK\r\nX-Request-ID: the-id-of-it\r\nContent-Type: text/plain\r\n"
             "Content-Length: 5\r\nConnection: keep-alive\r\n\r\nhello");
+}
+
+TEST_F(SenderTest, SendsStringsOfEverySizeWhole) {
+  for (const std::size_t size : {4095U, 4096U, 4097U, 100'000U, 1'000'000U}) {
+    SetUp();
+    std::string body(size, 'x');
+    body.front() = '<';
+    body.back() = '>';
+    const auto sent = send({200, "text/plain", body});
+    EXPECT_TRUE(sent.whole);
+    EXPECT_EQ(sent.bytes, size);
+    EXPECT_TRUE(received_.ends_with("\r\n\r\n" + body)) << size;
+  }
 }
 
 TEST_F(SenderTest, SendsTheHeadAloneForHead) {

@@ -22,6 +22,7 @@
 #include "server/promotion.h"
 #include "server/request_loop.h"
 #include "server/retirement.h"
+#include "server/scheduling.h"
 #include "server/stack_trace.h"
 #include "server/thrown_by.h"
 #include "server/timeout.h"
@@ -83,6 +84,7 @@ class WorkerProcess {
 
  private:
   void serve_thread(int index) {
+    wake_without_interrupting();
     Board& board = household_.slots.board();
     Slot& slot = household_.slots.slot(worker_.id - 1, index);
     slot.set_thread(gettid());

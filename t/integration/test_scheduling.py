@@ -1,0 +1,30 @@
+"""The scheduling policy of the server's threads."""
+
+import os
+
+import pytest
+
+from lib.tools import need
+
+
+def policies(pid):
+    """Of each thread of a process."""
+    return [os.sched_getscheduler(int(thread)) for thread in os.listdir(f"/proc/{pid}/task")]
+
+
+@pytest.mark.parametrize("mode", ["preload", "lazy", "exec"])
+def test_threads_that_serve_interrupt_nobody_when_they_are_woken(server, mode):
+    app = server(processes=2, threads=3, fork_mode=mode)
+    for worker in app.workers().values():
+        assert policies(worker).count(os.SCHED_BATCH) == 3
+    assert policies(app.pid) == [os.SCHED_OTHER]
+    assert policies(app.template()) == [os.SCHED_OTHER]
+
+
+def test_a_policy_that_the_operator_has_chosen_stays(server):
+    app = server(start=False)
+    command = app.command()
+    app.command = lambda: [need("chrt"), "--idle", "0", *command]
+    app.start()
+    for worker in app.workers().values():
+        assert set(policies(worker)) == {os.SCHED_IDLE}

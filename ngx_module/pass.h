@@ -70,6 +70,10 @@ char* ngx_http_forktail_pass_set(ngx_conf_t* cf, ngx_command_t* command, void* c
 // pass_tls.cc
 void init_tls(PassConf* conf);
 ngx_int_t merge_tls(ngx_conf_t* cf, const PassConf& prev, PassConf* conf);
+#if nginx_version >= 1027004
+char* ngx_http_forktail_ssl_certificate_cache_set(ngx_conf_t* cf, ngx_command_t* command,
+                                                  void* conf);
+#endif
 char* ngx_http_forktail_ssl_password_file_set(ngx_conf_t* cf, ngx_command_t* command, void* conf);
 
 // pass_request.cc

@@ -127,6 +127,10 @@ ngx_command_t g_directives[] = {
               FIELD(ssl_certificate)),
     directive("forktail_ssl_certificate_key", kTake1, ngx_http_set_complex_value_zero_slot,
               FIELD(ssl_certificate_key)),
+#if nginx_version >= 1027004
+    directive("forktail_ssl_certificate_cache", kAnywhere | NGX_CONF_TAKE123,
+              ngx_http_forktail_ssl_certificate_cache_set),
+#endif
     directive("forktail_ssl_password_file", kTake1, ngx_http_forktail_ssl_password_file_set),
     directive("forktail_ssl_conf_command", kAnywhere | NGX_CONF_TAKE2, ngx_conf_set_keyval_slot,
               offsetof(PassConf, tls.conf_commands)),

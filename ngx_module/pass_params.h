@@ -38,6 +38,15 @@ inline bool begins_with(std::string_view text, std::string_view prefix) {
   return text.size() >= prefix.size() && ngx_memcmp(text.data(), prefix.data(), prefix.size()) == 0;
 }
 
+// The value of a directive's `argument` when it is KEY=value; `key` ends in "=".
+inline bool take_key(const ngx_str_t& argument, std::string_view key, ngx_str_t* value) {
+  if (!begins_with(view(argument), key)) {
+    return false;
+  }
+  *value = {argument.len - key.size(), argument.data + key.size()};
+  return true;
+}
+
 // The character that a header's character becomes in the name of its variable.
 inline u_char variable_char(u_char c) {
   return c == '-' ? '_' : static_cast<u_char>(ngx_toupper(c));

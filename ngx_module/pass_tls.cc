@@ -10,6 +10,14 @@ ngx_int_t refuse(ngx_conf_t* cf, const char* given, const char* missing) {
   return NGX_ERROR;
 }
 
+#if nginx_version >= 1027004
+char* refuse_cache(ngx_conf_t* cf, const ngx_str_t& argument, const char* cure) {
+  ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                     "\"forktail_ssl_certificate_cache\" can not take \"%V\": %s", &argument, cure);
+  return kConfError;
+}
+#endif
+
 bool is_static(const ngx_http_complex_value_t* value) { return value->lengths == nullptr; }
 
 ngx_int_t load_certificate(ngx_conf_t* cf, ngx_http_upstream_conf_t* upstream) {
@@ -79,6 +87,9 @@ void unset(T** pointer) {
 }  // namespace
 
 void init_tls(PassConf* conf) {
+#if nginx_version >= 1027004
+  unset(&conf->upstream.ssl_certificate_cache);
+#endif
   conf->upstream.ssl_session_reuse = NGX_CONF_UNSET;
   conf->upstream.ssl_server_name = NGX_CONF_UNSET;
   conf->upstream.ssl_verify = NGX_CONF_UNSET;
@@ -99,6 +110,10 @@ ngx_int_t merge_tls(ngx_conf_t* cf, const PassConf& prev, PassConf* conf) {
   ngx_conf_merge_ptr_value(upstream.ssl_certificate, prev.upstream.ssl_certificate, nullptr);
   ngx_conf_merge_ptr_value(upstream.ssl_certificate_key, prev.upstream.ssl_certificate_key,
                            nullptr);
+#if nginx_version >= 1027004
+  ngx_conf_merge_ptr_value(upstream.ssl_certificate_cache, prev.upstream.ssl_certificate_cache,
+                           nullptr);
+#endif
   ngx_conf_merge_ptr_value(upstream.ssl_passwords, prev.upstream.ssl_passwords, nullptr);
 
   TlsConf& tls = conf->tls;
@@ -111,6 +126,46 @@ ngx_int_t merge_tls(ngx_conf_t* cf, const PassConf& prev, PassConf* conf) {
   ngx_conf_merge_ptr_value(tls.conf_commands, prev.tls.conf_commands, nullptr);
   return tls.wanted ? create_ssl(cf, conf) : NGX_OK;
 }
+
+#if nginx_version >= 1027004
+char* ngx_http_forktail_ssl_certificate_cache_set(ngx_conf_t* cf, ngx_command_t*, void* pass) {
+  ngx_ssl_cache_t*& cache = static_cast<PassConf*>(pass)->upstream.ssl_certificate_cache;
+  if (cache != NGX_CONF_UNSET_PTR) {
+    return const_cast<char*>("is duplicate");
+  }
+  const auto* value = static_cast<ngx_str_t*>(cf->args->elts);
+  if (cf->args->nelts == 2 && view(value[1]) == "off") {
+    cache = nullptr;
+    return NGX_CONF_OK;
+  }
+  ngx_int_t most = 0;
+  time_t inactive = 10;
+  time_t valid = 60;
+  for (ngx_uint_t i = 1; i < cf->args->nelts; i++) {
+    ngx_str_t text;
+    if (take_key(value[i], "max=", &text)) {
+      most = ngx_atoi(text.data, text.len);
+      if (most <= 0) {
+        return refuse_cache(cf, value[i], "max is how many certificates to keep, above 0");
+      }
+    } else if (take_key(value[i], "inactive=", &text)) {
+      inactive = ngx_parse_time(&text, 1);
+    } else if (take_key(value[i], "valid=", &text)) {
+      valid = ngx_parse_time(&text, 1);
+    } else {
+      return refuse_cache(cf, value[i], "it knows off, or max=N, inactive=TIME and valid=TIME");
+    }
+    if (inactive == NGX_ERROR || valid == NGX_ERROR) {
+      return refuse_cache(cf, value[i], "a time is such as 10s or 5m");
+    }
+  }
+  if (most == 0) {
+    return refuse_cache(cf, value[1], "say how many certificates to keep, max=N");
+  }
+  cache = ngx_ssl_cache_init(cf->pool, static_cast<ngx_uint_t>(most), valid, inactive);
+  return cache == nullptr ? kConfError : NGX_CONF_OK;
+}
+#endif
 
 char* ngx_http_forktail_ssl_password_file_set(ngx_conf_t* cf, ngx_command_t*, void* pass) {
   ngx_http_upstream_conf_t& upstream = static_cast<PassConf*>(pass)->upstream;

@@ -15,15 +15,6 @@ char* refuse(ngx_conf_t* cf, const ngx_str_t& value, const char* cure) {
   return kConfError;
 }
 
-// The value of `argument` when it is KEY=value.
-bool take_key(const ngx_str_t& argument, std::string_view key, ngx_str_t* value) {
-  if (!begins_with(view(argument), key)) {
-    return false;
-  }
-  *value = {argument.len - key.size(), argument.data + key.size()};
-  return true;
-}
-
 char* parse_zone(ngx_conf_t* cf, const ngx_str_t& argument, ngx_str_t value, QueueConf* conf) {
   constexpr const char* kCure = "a zone is NAME:SIZE, such as zone=app:64k, at least 8 pages large";
   auto* colon = static_cast<u_char*>(ngx_strlchr(value.data, value.data + value.len, ':'));

@@ -1,13 +1,14 @@
 """TLS to a TCP backend, with names and certificates checked on both sides."""
 
 import contextlib
+import shutil
 import socket
 import ssl
 import threading
 
 import pytest
 
-from pass_support import LIMIT, Nginx, Server, response, wait_for
+from pass_support import LIMIT, Nginx, Server, nginx_version, response, wait_for
 
 
 class TlsServer(Server):
@@ -101,6 +102,24 @@ def test_the_backend_gets_a_client_certificate(tmp_path, certificates, key):
         forktail_ssl_password_file {certificates}/passwords;""", need_client=True)
     assert status == [200]
     assert ("commonName", "client.example") in server.clients[0]["subject"][0]
+
+
+@pytest.mark.skipif(nginx_version() < (1, 27, 4), reason="this nginx has no cache of certificates")
+@pytest.mark.parametrize("cache, second", [("max=2", 200), ("max=2 valid=1m inactive=1m", 200), ("off", 500)])
+def test_certificates_by_variables_can_be_cached(tmp_path, certificates, cache, second):
+    with TlsServer(certificates, need_client=True) as server:
+        server.answer = lambda s, r: s.sendall(response(keep="Connection: close\r\n")) or True
+        shutil.copy(certificates / "client.pem", tmp_path)
+        location = f"""
+            forktail_pass suwsgi://127.0.0.1:{server.port};
+            forktail_ssl_certificate {tmp_path}$arg_none/client.pem;
+            forktail_ssl_certificate_key {certificates}$arg_none/client.key;
+            forktail_ssl_certificate_cache {cache}; forktail_ssl_session_reuse off;"""
+        with Nginx(tmp_path, "", f"location / {{ {location} }}", expected=("cannot load certificate",)) as nginx:
+            assert nginx.get().status == 200
+            (tmp_path / "client.pem").unlink()
+            assert nginx.get().status == second
+        assert server.connections == 2
 
 
 def test_a_backend_that_misses_one_refuses(tmp_path, certificates):

@@ -6,7 +6,7 @@ use Pass;
 
 no_long_string();
 repeat_each(2);
-plan tests => repeat_each() * 60;
+plan tests => repeat_each() * 70;
 run_tests();
 
 __DATA__
@@ -280,3 +280,53 @@ location / { forktail_pass 127.0.0.1:1; forktail_queue 10 active=1; forktail_que
 --- must_die
 --- error_log eval
 qr/"forktail_queue" directive is duplicate/
+
+
+
+=== TEST 31: a cache of no certificates
+--- skip_nginx: 2: < 1.27.4
+--- config
+location / { forktail_pass 127.0.0.1:1; forktail_ssl_certificate_cache max=0; }
+--- must_die
+--- error_log eval
+qr/"forktail_ssl_certificate_cache" can not take "max=0": max is how many certificates to keep, above 0/
+
+
+
+=== TEST 32: a cache of certificates without a size
+--- skip_nginx: 2: < 1.27.4
+--- config
+location / { forktail_pass 127.0.0.1:1; forktail_ssl_certificate_cache valid=10s; }
+--- must_die
+--- error_log eval
+qr/"forktail_ssl_certificate_cache" can not take "valid=10s": say how many certificates to keep, max=N/
+
+
+
+=== TEST 33: a cache of certificates for a time that is none
+--- skip_nginx: 2: < 1.27.4
+--- config
+location / { forktail_pass 127.0.0.1:1; forktail_ssl_certificate_cache max=10 valid=soon; }
+--- must_die
+--- error_log eval
+qr/"forktail_ssl_certificate_cache" can not take "valid=soon": a time is such as 10s or 5m/
+
+
+
+=== TEST 34: a cache of certificates that is just on
+--- skip_nginx: 2: < 1.27.4
+--- config
+location / { forktail_pass 127.0.0.1:1; forktail_ssl_certificate_cache on; }
+--- must_die
+--- error_log eval
+qr/"forktail_ssl_certificate_cache" can not take "on": it knows off, or max=N, inactive=TIME and valid=TIME/
+
+
+
+=== TEST 35: forktail_ssl_certificate_cache twice
+--- skip_nginx: 2: < 1.27.4
+--- config
+location / { forktail_pass 127.0.0.1:1; forktail_ssl_certificate_cache off; forktail_ssl_certificate_cache off; }
+--- must_die
+--- error_log eval
+qr/"forktail_ssl_certificate_cache" directive is duplicate/

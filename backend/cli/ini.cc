@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <string_view>
 #include <utility>
@@ -37,6 +38,24 @@ std::size_t distance(std::string_view a, std::string_view b) {
   return row.back();
 }
 
+bool is_flag(const CLI::Option& option) { return option.get_items_expected_max() == 0; }
+
+// What uWSGI would fill in: %(name), $(VARIABLE), @(file), and letters behind a % such as %n
+// (https://uwsgi-docs.readthedocs.io/en/latest/Configuration.html#magic-variables).
+std::string_view find_placeholder(std::string_view value) {
+  constexpr std::string_view kLetters = "vVhtToOfsSpPxXdDeEnNcauUgGijk";
+  for (std::size_t at = 0; at + 1 < value.size(); ++at) {
+    const bool name = value[at + 1] == '(' && std::string_view("%$@").find(value[at]) != value.npos;
+    if (name) {
+      return value.substr(at, std::min(value.find(')', at), value.size() - 1) - at + 1);
+    }
+    if (value[at] == '%' && kLetters.find(value[at + 1]) != value.npos) {
+      return value.substr(at, 2);
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 std::vector<std::string> names_of(const CLI::App& app) {
@@ -58,7 +77,11 @@ std::string nearest(const std::string& name, const std::vector<std::string>& kno
 
 std::vector<CLI::ConfigItem> Ini::from_config(std::istream& input) const {
   std::vector<CLI::ConfigItem> settings;
+  std::map<const CLI::Option*, std::size_t> places;  // in `settings`: an option can have more names
+  bool in_section = false;
+  bool of_uwsgi = false;
   bool ours = false;
+  bool found = false;
   int number = 0;
   for (std::string text; std::getline(input, text);) {
     ++number;
@@ -70,18 +93,23 @@ std::vector<CLI::ConfigItem> Ini::from_config(std::istream& input) const {
       if (line.back() != ']') {
         refuse(number, fmt::format("`{}` is no section: it lacks the closing ]", line));
       }
-      ours = line == "[forktail]" || line == "[uwsgi]";
+      in_section = true;
+      of_uwsgi = line == "[uwsgi]";
+      ours = of_uwsgi || line == "[forktail]";
+      found = found || ours;
       continue;
+    }
+    if (!in_section) {
+      refuse(number,
+             fmt::format("`{}` stands before the first section: begin with [forktail]", line));
     }
     if (!ours) {
       continue;
     }
     const std::size_t equals = line.find('=');
-    if (equals == std::string_view::npos) {
-      refuse(number, fmt::format("`{}` is no setting: write `key = value`", line));
-    }
     const std::string key(trim(line.substr(0, equals)));
-    if (options_.get_option_no_throw("--" + key) == nullptr) {
+    const CLI::Option* option = options_.get_option_no_throw("--" + key);
+    if (option == nullptr) {
       if (const auto advice = advice_for_uwsgi_key(key)) {
         refuse(number, fmt::format("`{}` is a key of uWSGI's that forktail does not have; {}", key,
                                    *advice));
@@ -91,10 +119,30 @@ std::vector<CLI::ConfigItem> Ini::from_config(std::istream& input) const {
                                  meant.empty() ? "; `forktail serve --help` lists the keys"
                                                : fmt::format("; did you mean `{}`?", meant)));
     }
-    CLI::ConfigItem item;
-    item.name = key;
-    item.inputs = {std::string(trim(line.substr(equals + 1)))};
-    settings.push_back(std::move(item));
+    if (equals == std::string_view::npos && !is_flag(*option)) {
+      refuse(number, fmt::format("`{}` is no setting: write `key = value`", line));
+    }
+    const std::string value(equals == std::string_view::npos ? "true"
+                                                             : trim(line.substr(equals + 1)));
+    if (const auto placeholder = find_placeholder(value); of_uwsgi && !placeholder.empty()) {
+      refuse(number, fmt::format("`{}` has a placeholder, `{}`, which forktail does not fill in: "
+                                 "write what it stands for",
+                                 key, placeholder));
+    }
+    const auto [place, fresh] = places.try_emplace(option, settings.size());
+    if (fresh) {
+      settings.emplace_back();
+      settings.back().name = key;
+    }
+    // The parser takes one item an option.
+    std::vector<std::string>& values = settings[place->second].inputs;
+    if (option->get_items_expected_max() <= 1) {
+      values.clear();  // the last one counts
+    }
+    values.push_back(value);
+  }
+  if (!found) {
+    throw CLI::FileError(fmt::format("{}: has no section [forktail] or [uwsgi]", file_));
   }
   return settings;
 }

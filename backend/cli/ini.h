@@ -6,8 +6,9 @@
 //   env = NAME=a value with blanks
 //   lazy-apps = true
 //
-// A key may come several times where the option may. A value is the rest of the line, without the
-// blanks around it; there are no quotes and no continued lines.
+// A key may come several times where the option may; of another's the last one counts. A value is
+// the rest of the line, without the blanks around it; there are no quotes, no continued lines and
+// no placeholders: in a [uwsgi] section they are refused. A flag alone on its line is set.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -12,6 +12,8 @@
 
 #include "cli/ini.h"
 #include "cli/values.h"
+#include "log/target.h"
+#include "wire/address.h"
 
 namespace forktail::cli {
 
@@ -38,11 +40,14 @@ CLI::Option* add(CLI::App& app, const std::string& name, T& target,
       help);
 }
 
-void check_env(const std::vector<std::string>& settings) {
-  for (const std::string& setting : settings) {
-    if (setting.find('=') == std::string::npos || setting.front() == '=') {
-      throw CLI::ValidationError("env", fmt::format("`{}` is not NAME=VALUE", setting));
-    }
+void check_env(const std::string& setting) {
+  if (setting.find('=') == std::string::npos || setting.front() == '=') {
+    throw CLI::ValidationError("env", fmt::format("`{}` is not NAME=VALUE", setting));
+  }
+  if (setting.find('\n') != std::string::npos) {
+    throw CLI::ValidationError(
+        "env",
+        fmt::format("`{}` has a line break: set it in the server's own environment", setting));
   }
 }
 
@@ -111,6 +116,7 @@ void declare_what(CLI::App& app, Options& options) {
 void declare_sockets(CLI::App& app, Options& options) {
   app.add_option("-s,--socket,--uwsgi-socket", options.sockets,
                  "where to listen: a unix socket's path, @abstract, or host:port; may be repeated")
+      ->allow_extra_args(false)  // or the configuration file would be another one
       ->type_name("ADDRESS");
   add(app, "--chmod-socket", options.chmod_socket, optional_mode,
       "mode of the unix sockets, such as 660")
@@ -179,11 +185,11 @@ void declare_limits(CLI::App& app, Options& options) {
 }
 
 void declare_workers(CLI::App& app, Options& options) {
-  app.add_option("--max-requests", options.max_requests,
-                 "replace a worker after so many requests (default 0: never)")
+  add(app, "--max-requests", options.max_requests, parse_count,
+      "replace a worker after so many requests (default 0: never)")
       ->type_name("N");
-  app.add_option("--max-requests-delta", options.max_requests_delta,
-                 "a random part of this is added for each worker")
+  add(app, "--max-requests-delta", options.max_requests_delta, parse_count,
+      "a random part of this is added for each worker")
       ->type_name("N");
   add(app, "--max-worker-lifetime", options.max_worker_lifetime, parse_duration,
       "replace a worker after this time")
@@ -202,6 +208,7 @@ void declare_workers(CLI::App& app, Options& options) {
       ->type_name("N");
   app.add_option("--touch-reload", options.touch_reload,
                  "reload when this file is touched or replaced; may be repeated")
+      ->allow_extra_args(false)
       ->type_name("FILE");
 }
 
@@ -214,7 +221,8 @@ void declare_process(CLI::App& app, Options& options) {
                  "directory to change to before the application is loaded")
       ->type_name("DIR");
   app.add_option("--env", options.env, "set an environment variable; may be repeated")
-      ->each([](const std::string& setting) { check_env({setting}); })
+      ->allow_extra_args(false)
+      ->each(check_env)
       ->type_name("NAME=VALUE");
   app.add_option("--control", options.control,
                  "unix socket for `forktail ctl`; only this user may connect")
@@ -258,6 +266,18 @@ void check_complete(const Options& options, bool sockets_are_handed_over) {
     throw CLI::ValidationError(
         "socket", "is missing: give at least one with --socket, or have systemd hand one over");
   }
+  if (!options.control.empty() && !wire::names_path(options.control)) {
+    throw CLI::ValidationError(
+        "control", fmt::format("`{}` is not a path: whoever may connect there controls the server, "
+                               "so it must be a file, such as /run/forktail.ctl",
+                               options.control));
+  }
+  if (wire::names_path(options.stats_http)) {
+    throw CLI::ValidationError(
+        "stats-http", fmt::format("`{}` is not host:port, such as 127.0.0.1:9191; the JSON on a "
+                                  "unix socket is `stats`",
+                                  options.stats_http));
+  }
   if (options.tls_cert.empty() != options.tls_key.empty()) {
     throw CLI::ValidationError(options.tls_cert.empty() ? "tls-cert" : "tls-key",
                                "is missing: tls-cert and tls-key go together");
@@ -285,16 +305,39 @@ void declare_group(CLI::App& app, const char* name, void (*declare)(CLI::App&, O
   }
 }
 
+// The files of the server itself, where `directory` is where it was started: some are opened before
+// `chdir` and again after it, and stay the same ones. The application's are found after it.
+std::map<std::string, std::string*> own_files(Options& options) {
+  return {{"control", &options.control},
+          {"logto", &options.logto},
+          {"pidfile", &options.pidfile},
+          {"stats", &options.stats},
+          {"tls-cert", &options.tls_cert},
+          {"tls-key", &options.tls_key},
+          {"tls-client-ca", &options.tls_client_ca}};
+}
+
+void anchor(const std::string& name, std::string& value, const std::filesystem::path& directory) {
+  const bool is_file = name == "logto"   ? !log::means_stderr(value)
+                       : name == "stats" ? wire::names_path(value)
+                                         : !value.empty();
+  if (is_file) {
+    constexpr std::string_view kPrefix = "unix:";
+    value = (directory / value.substr(value.starts_with(kPrefix) ? kPrefix.size() : 0)).string();
+  }
+}
+
 // What was given, as a [forktail] section: the file's settings, but for those that the arguments
-// make.
-std::string merged_ini(const CLI::App& from_file, const CLI::App& from_arguments) {
+// make, and `own`, which are as they are there.
+std::string merged_ini(const CLI::App& from_file, const CLI::App& from_arguments,
+                       const std::map<std::string, std::string*>& own) {
   std::string text = "[forktail]\n";
   for (const CLI::Option* option : from_file.get_options()) {
     const std::string name = option->get_single_name();
     const CLI::Option* argument = from_arguments.get_option_no_throw("--" + name);
     const bool overridden = argument != nullptr && argument->count() > 0;
     for (const std::string& value : (overridden ? argument : option)->results()) {
-      text += fmt::format("{} = {}\n", name, value);
+      text += fmt::format("{} = {}\n", name, own.contains(name) ? *own.at(name) : value);
     }
   }
   return text;
@@ -347,7 +390,11 @@ Options read_serve_options(const std::vector<std::string>& arguments, const std:
   }
   from_arguments.parse(std::vector<std::string>(reversed));
   check_complete(options, sockets_are_handed_over);
-  options.as_ini = merged_ini(from_file, from_arguments);
+  const std::map<std::string, std::string*> own = own_files(options);
+  for (const auto& [name, value] : own) {
+    anchor(name, *value, directory);
+  }
+  options.as_ini = merged_ini(from_file, from_arguments, own);
   server::set_fork_mode(options, options.fork_mode);  // of several ways to say it, one is left
   return options;
 }

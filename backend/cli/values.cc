@@ -53,6 +53,15 @@ std::uint64_t parse_megabytes(const std::string& option, const std::string& text
   return parse_size(option, bare ? text + "m" : text);
 }
 
+std::uint64_t parse_count(const std::string& option, const std::string& text) {
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || number > 1'000'000'000) {
+    refuse(option, text, "a number from 0 to 1000000000");
+  }
+  return number;
+}
+
 mode_t parse_mode(const std::string& option, const std::string& text) {
   unsigned mode = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), mode, 8);

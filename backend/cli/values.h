@@ -21,6 +21,9 @@ std::uint64_t parse_size(const std::string& option, const std::string& text);
 // "200", "512k", "1g": bytes, units of 1024; without a unit it is megabytes.
 std::uint64_t parse_megabytes(const std::string& option, const std::string& text);
 
+// "5000": how many, up to 1,000,000,000.
+std::uint64_t parse_count(const std::string& option, const std::string& text);
+
 // "660": octal permission bits.
 mode_t parse_mode(const std::string& option, const std::string& text);
 

@@ -42,6 +42,7 @@ std::vector<WorkerStats> Generation::worker_stats(bool with_memory) const {
       stats.ready = child->second.ready;
       stats.leaving = child->second.leaving;
       stats.last_spawn = std::chrono::system_clock::to_time_t(child->second.since);
+      stats.requests_of_process = stats.counters.requests - child->second.requests_before;
     }
     if (stats.pid != 0 && with_memory) {
       stats.memory = process_memory(stats.pid);

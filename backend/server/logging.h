@@ -15,4 +15,7 @@ std::shared_ptr<log::Sink> start_logging(const Options& options);
 // The same over a descriptor that is already open: stderr is 2 and stays so.
 std::shared_ptr<log::Sink> inherit_logging(const Options& options, int descriptor);
 
+// Sets the level of both, the default logger and our sink, to `log-level`.
+void set_log_level(log::Sink& sink, const Options& options);
+
 }  // namespace forktail::server

@@ -46,6 +46,7 @@ Descriptor watch_signals() {
 
 Master::Master(Options options, Means means)
     : options_(std::move(options)),
+      at_start_(options_),
       sink_(std::move(means.sink)),
       listeners_(std::move(means.listeners)),
       read_options_(std::move(means.read_options)),
@@ -160,12 +161,13 @@ void Master::obey(int signal) {
     case SIGTTIN:
     case SIGTTOU:
       if (current_ != nullptr) {
-        current_->scale(current_->wanted() + (signal == SIGTTIN ? 1 : -1));
+        scale(current_->wanted() + (signal == SIGTTIN ? 1 : -1));
         spdlog::info("{} workers wanted", current_->wanted());
       }
       return;
     case SIGWINCH:
       spdlog::info("SIGWINCH: ending the workers, keeping the master; SIGHUP starts them again");
+      notifier_.status("without workers since SIGWINCH");
       workers_wanted_ = false;
       for (const auto& generation : generations_) {
         generation->leave(false);
@@ -268,6 +270,11 @@ void Master::take_over(Generation& successor) {
   }
 }
 
+void Master::scale(int wanted) {
+  current_->scale(wanted);
+  notifier_.status(serving_status());
+}
+
 std::string Master::serving_status() const {
   return fmt::format("generation {} serves with {} workers, fork mode {}", current_->number(),
                      current_->wanted(), to_string(current_->options().fork_mode));
@@ -362,6 +369,10 @@ std::string Master::reload() {
   try {
     Options options = read_options_();
     options.tls = load_tls(options);
+    if (const auto names = fixed_options_that_differ(at_start_, options); !names.empty()) {
+      spdlog::warn("{} changed, which takes an upgrade (SIGUSR2) or a restart",
+                   fmt::join(names, ", "));
+    }
     if (next_mode_) {
       set_fork_mode(options, *next_mode_);
     }

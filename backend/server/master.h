@@ -78,6 +78,7 @@ class Master {
   void take_over(Generation& successor);
   void tell_systemd_of_first_worker();
   void on_gone(const Generation& generation);
+  void scale(int wanted);
   [[nodiscard]] std::string serving_status() const;
   // A generation is starting, or about to.
   [[nodiscard]] bool changing() const;
@@ -98,6 +99,7 @@ class Master {
   [[nodiscard]] Stats stats() const;
 
   Options options_;
+  const Options at_start_;
   std::shared_ptr<log::Sink> sink_;
   std::vector<Listener> listeners_;
   ReadOptions read_options_;

@@ -27,6 +27,7 @@ std::string answer_http(const std::string& request, const Stats& stats) {
   std::string method;
   std::string target;
   line >> method >> target;
+  target.resize(std::min(target.find('?'), target.size()));
   if (method != "GET") {
     return http_answer("405 Method Not Allowed", "text/plain", "only GET\n");
   }
@@ -107,13 +108,15 @@ std::optional<std::string> Master::command(int client, const std::string& line) 
     return std::nullopt;
   }
   if (verb == "scale") {
+    if (current_ == nullptr || !workers_wanted_) {
+      return "failed there are no workers, or they are leaving; a reload starts new ones\n";
+    }
     const std::optional<std::int64_t> wanted = whole_number(argument);
-    if (!wanted || *wanted < 1 || current_ == nullptr || *wanted > current_->most()) {
-      return fmt::format("failed scale takes 1 to {} workers\n",
-                         current_ == nullptr ? 0 : current_->most());
+    if (!wanted || *wanted < 1 || *wanted > current_->most()) {
+      return fmt::format("failed scale takes 1 to {} workers\n", current_->most());
     }
     const int failed_starts = current_->failed_starts();
-    current_->scale(static_cast<int>(*wanted));
+    scale(static_cast<int>(*wanted));
     commands_.push_back({client, Kind::scale, current_->number(), failed_starts});
     return std::nullopt;
   }
@@ -153,14 +156,20 @@ std::optional<std::string> Master::outcome(const Command& command) const {
     case Command::Kind::reopen:
       return reopen_outcome();
     case Command::Kind::scale:
-      if (serving && current_->settled()) {
+      if (stopping_) {
+        return "failed the server is stopping";
+      }
+      if (!serving || !workers_wanted_) {
+        return "failed the workers are leaving";
+      }
+      if (current_->settled()) {
         return fmt::format("ok {} workers", current_->wanted());
       }
-      if (serving && current_->number() == command.generation &&
+      if (current_->number() == command.generation &&
           current_->failed_starts() > command.failed_starts) {
         return fmt::format("failed {}; it is tried again", current_->last_failed_start());
       }
-      return stopping_ ? std::optional<std::string>("failed the server is stopping") : std::nullopt;
+      return std::nullopt;
     case Command::Kind::upgrade:
       return upgrade_ ? std::nullopt : std::optional(upgrade_outcome_);
     case Command::Kind::stop:

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "forktail/context.h"
@@ -82,5 +83,11 @@ struct Options {
 
 // Changes the mode in `options` and in its INI text.
 void set_fork_mode(Options& options, ForkMode mode);
+
+// Gives the calling process, which has one thread, `umask` and `env`.
+void apply_to_process(const Options& options);
+
+// The names of the options that differ and that a server takes at its start only.
+std::vector<std::string_view> fixed_options_that_differ(const Options& a, const Options& b);
 
 }  // namespace forktail::server

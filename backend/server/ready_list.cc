@@ -109,12 +109,7 @@ Claim ReadyList::accept_from(std::size_t listener) const {
 
 Claim ReadyList::accept_next(std::size_t listener, int thread) {
   const Claim first = accept_from(listener);
-  if (!first && out_of_descriptors(errno)) {
-    spdlog::error(
-        "cannot accept a connection: {}; raise the limit of open files (LimitNOFILE, ulimit -n)",
-        std::generic_category().message(errno));
-    std::this_thread::sleep_for(milliseconds(100));  // the queue keeps it meanwhile
-  }
+  const int error = errno;
   // Kept connections come back to the ready list again and again; those in the listen queue would
   // get one turn for each turn of all of them, and starve.
   while (first && share_.kept.peers_keep()) {
@@ -130,6 +125,12 @@ Claim ReadyList::accept_next(std::size_t listener, int thread) {
     keep(another, true);
   }
   watch(share_.epoll.get(), EPOLL_CTL_MOD, share_.listeners[listener], event_of_listener(listener));
+  if (!first && out_of_descriptors(error)) {
+    spdlog::error(
+        "cannot accept a connection: {}; raise the limit of open files (LimitNOFILE, ulimit -n)",
+        std::generic_category().message(error));
+    std::this_thread::sleep_for(milliseconds(100));  // others may have descriptors left
+  }
   return first;
 }
 

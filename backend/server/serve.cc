@@ -18,6 +18,7 @@
 #include <system_error>
 #include <utility>
 
+#include "log/target.h"
 #include "server/activation.h"
 #include "server/app_library.h"
 #include "server/channel.h"
@@ -49,14 +50,18 @@ void prepare_process(const Options& options) {
   signal(SIGPIPE, SIG_IGN);
   signal(SIGXFSZ, SIG_IGN);
   raise_descriptor_limit();
-  if (options.umask) {
-    umask(*options.umask);
-  }
-  for (const std::string& setting : options.env) {
-    const std::size_t equals = setting.find('=');
-    // The one thread that the master has.
-    // NOLINTNEXTLINE(concurrency-mt-unsafe)
-    setenv(setting.substr(0, equals).c_str(), setting.substr(equals + 1).c_str(), 1);
+  apply_to_process(options);
+}
+
+// A log that was just made, or was left by a server that ran as root, must be opened again by the
+// user that the server becomes.
+void give_log_away(const log::Sink& sink, const Options& options) {
+  const UserAndGroup owner = find_user_and_group(options.uid + ":" + options.gid);
+  struct stat info {};
+  if (geteuid() == 0 && fstat(sink.descriptor(), &info) == 0 && S_ISREG(info.st_mode) &&
+      !log::means_stderr(options.logto) && fchown(sink.descriptor(), owner.uid, owner.gid) != 0) {
+    spdlog::warn("can not give the log {} to the user of uid and gid: {}", options.logto,
+                 std::generic_category().message(errno));
   }
 }
 
@@ -128,6 +133,7 @@ int serve(Options options, Master::ReadOptions read_options, const Program& prog
   prepare_process(options);
   set_title(options.procname_prefix, "master");
   const auto sink = start_logging(options);
+  give_log_away(*sink, options);
   Notifier notifier = Notifier::from_environment();
   std::vector<Listener> given = take_handed_over_sockets();
   std::move(succession.listeners.begin(), succession.listeners.end(), std::back_inserter(given));

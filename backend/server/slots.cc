@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 #include <thread>
 
 #include "id/validate.h"
@@ -42,7 +41,7 @@ std::string_view to_string(SlotState state) {
 template <std::size_t N>
 void Slot::Text<N>::set(std::string_view text) noexcept {
   size = static_cast<std::uint16_t>(std::min(text.size(), N));
-  std::memcpy(chars.data(), text.data(), size);
+  std::copy_n(text.begin(), size, chars.begin());
 }
 
 template <std::size_t N>

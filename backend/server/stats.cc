@@ -73,7 +73,7 @@ Json worker_json(const WorkerStats& worker) {
           {"pid", worker.pid},
           {"accepting", worker.ready && !worker.leaving ? 1 : 0},
           {"requests", counters.requests},
-          {"delta_requests", counters.requests},
+          {"delta_requests", worker.requests_of_process},
           {"exceptions", counters.exceptions},
           {"harakiri_count", counters.harakiris},
           {"signals", 0},

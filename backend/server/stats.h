@@ -47,6 +47,7 @@ struct WorkerStats {
   bool ready = false;
   bool leaving = false;
   std::int64_t last_spawn = 0;  // seconds since the epoch
+  std::uint64_t requests_of_process = 0;
   Counters counters;
   ProcessMemory memory;
   std::vector<ThreadStats> threads;

@@ -18,6 +18,7 @@
 
 #include "server/app_library.h"
 #include "server/handover.h"
+#include "server/logging.h"
 #include "server/title.h"
 
 namespace forktail::server {
@@ -144,6 +145,8 @@ void run_template(const Household& household, Channel master) {
   die_with_master(household.master);
   default_signals();
   close_inherited(household, master);
+  apply_to_process(household.options);  // which a reload may have changed
+  set_log_level(household.sink, household.options);
   household.sink.set_identity({0, household.generation});
   set_title(household.options.procname_prefix,
             fmt::format("template, generation {}", household.generation));

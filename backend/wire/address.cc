@@ -123,6 +123,16 @@ bool Address::is_loopback() const {
 
 std::string Address::path() const { return is_unix() ? text : std::string(); }
 
+bool names_path(std::string_view text) {
+  const bool prefixed = text.starts_with(kUnixPrefix);
+  if (prefixed) {
+    text.remove_prefix(kUnixPrefix.size());
+  }
+  return !text.empty() && !text.starts_with('@') &&
+         (prefixed || text.find('/') != std::string_view::npos ||
+          (text.find(':') == std::string_view::npos && !is_number(text)));
+}
+
 Address parse_address(std::string_view text) {
   if (text.starts_with(kUnixPrefix)) {
     return unix_address(text, text.substr(kUnixPrefix.size()));
@@ -132,11 +142,7 @@ Address parse_address(std::string_view text) {
            "is neither a path nor host:port: write one like /run/forktail.sock or "
            "127.0.0.1:3031");
   }
-  if (text.starts_with('@') || text.find('/') != std::string_view::npos ||
-      text.find(':') == std::string_view::npos) {
-    return unix_address(text, text);
-  }
-  return tcp_address(text);
+  return text.starts_with('@') || names_path(text) ? unix_address(text, text) : tcp_address(text);
 }
 
 }  // namespace forktail::wire

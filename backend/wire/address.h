@@ -33,4 +33,7 @@ struct Address {
 // with a message that names the address, what is wrong and what would be right.
 Address parse_address(std::string_view text);
 
+// Whether that is the path of a unix socket; without resolving anything, and for any text.
+bool names_path(std::string_view text);
+
 }  // namespace forktail::wire

@@ -39,6 +39,30 @@ def ctl(forktail, environment):
     return Ctl(forktail, environment)
 
 
+def test_scale_is_a_failure_when_the_workers_leave(server, ctl, hold_app):
+    app = server(app=hold_app, control="control.sock", processes=2)
+    request = Held(app, "in-flight-1")
+    app.send_signal(signal.SIGWINCH)
+    app.wait_log("ending the workers")
+    failure = (1, "forktail ctl: there are no workers, or they are leaving; a reload starts new ones")
+    assert ctl(app, "scale", "1") == failure
+    release(app)
+    assert Response(request.answer()).status == 200
+    wait_for(lambda: not children_of(app.pid), "end of all workers")
+    assert ctl(app, "scale", "1") == failure
+
+
+def test_a_scale_that_is_under_way_fails_when_the_workers_leave(server, ctl, hold_app):
+    app = server(app=hold_app, control="control.sock", processes=2)
+    requests = [Held(app, f"in-flight-{i}") for i in range(2)]
+    scale = ctl.start(app, "scale", "1")
+    wait_for(lambda: '"accepting":0' in ctl(app, "status")[1], "worker that leaves")
+    app.send_signal(signal.SIGWINCH)
+    assert ctl.outcome(scale) == (1, "forktail ctl: the workers are leaving")
+    release(app)
+    assert [Response(request.answer()).status for request in requests] == [200] * 2
+
+
 def test_reload_returns_when_the_new_generation_serves(server, ctl):
     app = server(processes=2, control="control.sock")
     assert ctl(app, "reload") == (0, "generation 2 serves")
@@ -273,19 +297,27 @@ def test_reopen_that_fails_everywhere_names_everybody(server, ctl):
     assert ctl(app, "reopen") == (0, "logs are reopened")
 
 
+NARROW = """
+    #include <forktail/app.h>
+    #include <sys/resource.h>
+    struct Narrow : forktail::App {
+      void on_worker_start(const forktail::Worker& worker) override {
+        const rlimit none{3, 3};
+        if (worker.id == 2) setrlimit(RLIMIT_NOFILE, &none);
+      }
+      forktail::Response handle(const forktail::Request&, forktail::Context&) override { return {}; }
+    };
+    FORKTAIL_APP(Narrow)
+"""
+
+
+def test_a_worker_without_descriptors_leaves_connections_to_the_others(server, build_app):
+    app = server(processes=2, app=build_app(NARROW))
+    assert [app.get("/").status for _ in range(20)] == [200] * 20
+
+
 def test_reopen_that_fails_in_one_worker_names_it(server, ctl, build_app):
-    app = server(processes=2, control="control.sock", app=build_app("""
-        #include <forktail/app.h>
-        #include <sys/resource.h>
-        struct Narrow : forktail::App {
-          void on_worker_start(const forktail::Worker& worker) override {
-            const rlimit none{3, 3};
-            if (worker.id == 2) setrlimit(RLIMIT_NOFILE, &none);
-          }
-          forktail::Response handle(const forktail::Request&, forktail::Context&) override { return {}; }
-        };
-        FORKTAIL_APP(Narrow)
-    """))
+    app = server(processes=2, control="control.sock", app=build_app(NARROW))
     old = app.home / "server.log.1"
     (app.home / "server.log").rename(old)
     code, text = ctl(app, "reopen")

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from lib.tools import need
+from lib.waiting import wait_for
 
 
 def policies(pid):
@@ -16,7 +17,7 @@ def policies(pid):
 def test_threads_that_serve_interrupt_nobody_when_they_are_woken(server, mode):
     app = server(processes=2, threads=3, fork_mode=mode)
     for worker in app.workers().values():
-        assert policies(worker).count(os.SCHED_BATCH) == 3
+        wait_for(lambda: policies(worker).count(os.SCHED_BATCH) == 3, "three threads that interrupt nobody")
     assert policies(app.pid) == [os.SCHED_OTHER]
     assert policies(app.template()) == [os.SCHED_OTHER]
 

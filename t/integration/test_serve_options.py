@@ -1,7 +1,10 @@
 """How `forktail serve` takes its options: from the command line, from an INI file, and when not."""
 
+from pathlib import Path
+
 import pytest
 
+from lib import uwsgi
 from lib.server import refused
 from lib.waiting import wait_for
 
@@ -66,6 +69,63 @@ def test_a_key_that_only_uwsgi_has_is_an_error_with_advice(from_file, key, advic
     refused(from_file(f"{key} = 1\n").run(), key, advice)
 
 
+def test_a_key_that_may_come_again_keeps_all_its_values(from_file):
+    app = start_by_file(from_file("socket = second.sock\nenv = A=1\nenv = B=2\nfork-mode = exec\n"))
+    assert uwsgi.ping(str(app.home / "second.sock"))
+    (worker,) = app.workers().values()
+    environment = Path(f"/proc/{worker}/environ").read_bytes().split(b"\0")
+    assert {b"A=1", b"B=2"} <= set(environment)
+
+
+@pytest.mark.parametrize("text", [
+    "processes = 3\nprocesses = 2\n", "processes = 3\nworkers = 2\n", "workers = 3\n[uwsgi]\nprocesses = 2\n",
+], ids=["twice", "by two names", "in both sections"])
+def test_of_another_key_the_last_one_counts(from_file, text):
+    assert len(start_by_file(from_file(text)).workers()) == 2
+
+
+def test_a_flag_alone_on_its_line_is_set(from_file):
+    app = start_by_file(from_file("trust-header-id\nlazy-apps\n", section="uwsgi"))
+    response = app.get("/", HTTP_X_REQUEST_ID="from-the-header")
+    assert response["X-Request-ID"] == "from-the-header"
+    assert response.json()["fork_mode"] == "lazy"
+
+
+@pytest.mark.parametrize("value, named", [
+    ("%n.sock", "%n"), ("$(HOME)/x.sock", "$(HOME)"), ("%(base)/x.sock", "%(base)"), ("@(path", "@(path")])
+def test_what_uwsgi_would_fill_in_is_refused(from_file, value, named):
+    refused(from_file(f"stats = {value}\n", section="uwsgi").run(),
+            f"forktail.ini:5: `stats` has a placeholder, `{named}`", "write what it stands for")
+
+
+def test_other_values_are_taken_as_they_are(from_file):
+    app = start_by_file(from_file("env = A=$(x) 100%\nfork-mode = exec\n"))
+    (worker,) = app.workers().values()
+    assert b"A=$(x) 100%" in Path(f"/proc/{worker}/environ").read_bytes().split(b"\0")
+
+
+@pytest.mark.parametrize("text, why", [
+    ("processes = 2\n[forktail]\n", ":1: `processes = 2` stands before the first section"),
+    ("\ufeff[forktail]\n", ":1: `\ufeff[forktail]` stands before the first section"),
+    ("[forktial]\nprocesses = 2\n", ": has no section [forktail] or [uwsgi]"),
+    ("", ": has no section [forktail] or [uwsgi]")])
+def test_settings_that_would_not_be_read_are_refused(server, text, why):
+    app = server(start=False, config="forktail.ini")
+    (app.home / "forktail.ini").write_text(text)
+    refused(app.run(), f"forktail.ini{why}")
+
+
+def test_a_configuration_file_may_follow_any_option(from_file):
+    app = from_file("processes = 2\n", config=None, env="A=1")
+    words = app.command()
+    app.command = lambda: [*words, "--socket", "app.sock", "forktail.ini"]
+    assert len(start_by_file(app).workers()) == 2
+
+
+def test_a_variable_with_a_line_break_is_refused(server):
+    refused(server(start=False, env="A=1\n2").run(), "env", "has a line break")
+
+
 @pytest.mark.parametrize("line, why", [("processes", "write `key = value`"), ("[forktail", "closing ]")])
 def test_a_line_that_is_no_setting_is_an_error_with_its_number(from_file, line, why):
     refused(from_file(f"{line}\n").run(), "forktail.ini:5: ", why)
@@ -93,6 +153,11 @@ BAD = [
     ("env", "NOVALUE", "NAME=VALUE"),
     ("env", "=1", "NAME=VALUE"),
     ("log-format", "xml", "json, text"),
+    ("max-requests", "-1", "0 to 1000000000"),
+    ("max-requests-delta", "-1", "0 to 1000000000"),
+    ("control", "127.0.0.1:3032", "is not a path"),
+    ("control", "@control", "is not a path"),
+    ("stats-http", "true", "is not host:port"),
     ("log-level", "loud", "critical"),
 ]
 

@@ -1,6 +1,8 @@
 """What `forktail serve` gives its processes: environment, user, pidfile, threads, log."""
 
 import os
+import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -31,6 +33,57 @@ def test_env_umask_and_chdir_hold_when_the_application_is_loaded(server, look_ap
     assert seen["cwd"] == str(tmp_path / "there")
     assert seen["env"] == "a=b"
     assert int(seen["umask"]) == 0o027
+
+
+def test_the_servers_own_files_are_found_where_it_was_started(server, forktail, certificates):
+    app = server(start=False, chdir="there", logto="server.log", control="control.sock", stats="unix:stats.sock",
+                 pidfile="pid", tls_cert="backend.pem", tls_key="backend.key")
+    (app.home / "there").mkdir()
+    for name in ("backend.pem", "backend.key"):
+        shutil.copy(certificates / name, app.home)
+    app.start()
+    assert app.get("/", REQUEST_ID="look-for-me-0").status == 200
+    app.wait_lines(event="request", request_id="look-for-me-0")
+    assert all((app.home / name).exists() for name in ("control.sock", "stats.sock", "pid"))
+    control = [forktail, "ctl", "-c", app.home / "control.sock"]
+    assert subprocess.run([*control, "reload"], text=True, capture_output=True, check=False).returncode == 0
+    assert subprocess.run([*control, "reopen"], text=True, capture_output=True, check=False).returncode == 0
+    assert app.get("/").status == 200
+    assert app.stop() == 0
+    assert not list((app.home / "there").iterdir())
+    assert not any((app.home / name).exists() for name in ("control.sock", "stats.sock", "pid"))
+
+
+@every_mode
+def test_a_reload_takes_the_environment_the_umask_and_the_level_anew(server, look_app, mode):
+    app = server(start=False, app=None, config="forktail.ini")
+    ini = app.home / "forktail.ini"
+    text = f"[forktail]\napp = {look_app}\nfork-mode = {mode}\n"
+    ini.write_text(f"{text}env = LOOK=before\numask = 022\n")
+    app.start()
+    assert look(app)["env"] == "before"
+    ini.write_text(f"{text}env = LOOK=after\numask = 027\nlog-level = warn\npidfile = pid\nchdir = /\n")
+    app.send_signal(signal.SIGHUP)
+    app.wait_log("generation 2 serves")
+    app.wait_log("chdir, pidfile changed, which takes an upgrade (SIGUSR2) or a restart")
+    seen = look(app)
+    assert seen["env"] == "after"
+    assert int(seen["umask"]) == 0o027
+    assert len(app.log(event="request")) == 1
+
+
+def test_the_log_belongs_to_the_user_that_the_server_becomes(server, forktail, look_app):
+    need_root()
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        home.chmod(0o777)
+        (home / "look.so").write_bytes(look_app.read_bytes())
+        app = server(home=home, app=home / "look.so", control=home / "control.sock", uid="nobody", gid="nogroup")
+        assert (home / "server.log").owner() == "nobody"
+        reopened = subprocess.run([forktail, "ctl", "-c", home / "control.sock", "reopen"], text=True,
+                                  capture_output=True, check=False)
+        assert (reopened.returncode, reopened.stderr) == (0, "")
+        assert app.stop() == 0
 
 
 def test_a_directory_that_can_not_be_changed_to_is_named(server):

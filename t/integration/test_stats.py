@@ -302,3 +302,15 @@ def test_an_address_that_is_taken_is_an_error_that_names_it(server, option):
     assert result.returncode == 1
     assert taken in result.stderr
     assert first.get("/").status == 200
+
+
+def test_delta_requests_are_those_of_the_process(with_stats):
+    app = with_stats(max_requests=5)
+    for _ in range(7):
+        app.get("/")
+    now = wait_requests(app, 7)
+    assert [worker["delta_requests"] for worker in now["workers"]] == [2]
+
+
+def test_a_query_changes_nothing(with_stats):
+    assert "# TYPE" in get(with_stats(), "/metrics?name=x").body

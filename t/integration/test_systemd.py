@@ -325,3 +325,13 @@ def test_systemd_finds_nothing_wrong_with_the_socket_unit(forktail, tmp_path):
     result = subprocess.run([need("systemd-analyze"), "verify", "--man=no", tmp_path / "forktail.socket"],
                             text=True, capture_output=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_the_status_follows_the_number_of_workers(notifying, manager):
+    app = notifying()
+    app.wait_log("generation 1 serves")
+    app.send_signal(signal.SIGTTOU)
+    wait_for(lambda: manager.next("STATUS")["STATUS"] == "generation 1 serves with 1 workers, fork mode preload",
+             "status")
+    app.send_signal(signal.SIGWINCH)
+    assert manager.next("STATUS")["STATUS"] == "without workers since SIGWINCH"

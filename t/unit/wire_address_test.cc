@@ -127,4 +127,14 @@ TEST(Address, RefusesWhatIsNeitherPathNorPort) {
   EXPECT_THAT(refusal_of("3031"), AllOf(HasSubstr("\"3031\""), HasSubstr("neither a path")));
 }
 
+TEST(Address, KnowsAPathWithoutResolvingIt) {
+  for (const auto* text : {"/run/x.sock", "./x:1", "x.sock", "unix:/run/x.sock", "unix:x:1"}) {
+    EXPECT_TRUE(wire::names_path(text)) << text;
+  }
+  for (const auto* text :
+       {"", "unix:", "@name", "unix:@name", "3031", ":3031", "no.such.host:3031"}) {
+    EXPECT_FALSE(wire::names_path(text)) << text;
+  }
+}
+
 }  // namespace

@@ -50,11 +50,10 @@ extern "C" ssize_t recv(int socket, void* buffer, size_t size, int flags) {
   return libc(socket, buffer, size, flags);
 }
 
-extern "C" ssize_t sendmsg(int socket, const msghdr* message, int flags) {
-  static auto* const libc = real<decltype(sendmsg)>("sendmsg");
-  const ssize_t sent = libc(socket, message, flags);
-  const iovec& head = message->msg_iov[0];
-  if (named(head.iov_base, static_cast<ssize_t>(head.iov_len))) {
+extern "C" ssize_t send(int socket, const void* bytes, size_t size, int flags) {
+  static auto* const libc = real<decltype(send)>("send");
+  const ssize_t sent = libc(socket, bytes, size, flags);
+  if (named(bytes, sent)) {
     stop_once("after-answer");
   }
   return sent;

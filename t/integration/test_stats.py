@@ -286,7 +286,7 @@ def test_strange_bytes_do_not_spoil_the_json_or_the_metrics(with_stats, hold_app
     s.sendall(uwsgi.packet(uwsgi.variables("/hold", PATH_INFO='/hold', REQUEST_URI='/\xff"\x01')))
     wait_for(lambda: stats(app)["workers"][0]["status"] == "busy", "busy worker")
     escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
-    assert metrics(app)[f'forktail_listen_queue{{socket="{escaped}"}}'] == 0
+    wait_for(lambda: metrics(app)[f'forktail_listen_queue{{socket="{escaped}"}}'] == 0, "empty queue")
     release(app)
     with s:
         assert uwsgi.read_to_end(s)

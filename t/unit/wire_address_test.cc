@@ -13,6 +13,7 @@
 namespace {
 
 using forktail::wire::Address;
+using forktail::wire::names_path;
 using forktail::wire::parse_address;
 using testing::AllOf;
 using testing::HasSubstr;
@@ -129,11 +130,11 @@ TEST(Address, RefusesWhatIsNeitherPathNorPort) {
 
 TEST(Address, KnowsAPathWithoutResolvingIt) {
   for (const auto* text : {"/run/x.sock", "./x:1", "x.sock", "unix:/run/x.sock", "unix:x:1"}) {
-    EXPECT_TRUE(wire::names_path(text)) << text;
+    EXPECT_TRUE(names_path(text)) << text;
   }
   for (const auto* text :
        {"", "unix:", "@name", "unix:@name", "3031", ":3031", "no.such.host:3031"}) {
-    EXPECT_FALSE(wire::names_path(text)) << text;
+    EXPECT_FALSE(names_path(text)) << text;
   }
 }
 

@@ -13,23 +13,35 @@
 #include "cli/request.h"
 #include "cli/serve.h"
 #include "cli/top.h"
+#include "cli/uwsgi_keys.h"
 
 namespace {
 
-// Of the first argument that the chosen command does not know: what was probably meant.
+// Of an option that `command` does not have: what was probably meant, or what to do instead.
+std::string suggestion(const CLI::App& command, const std::string& key) {
+  using namespace forktail::cli;
+  const bool serves = command.get_name() == "serve" || command.get_name() == "check";
+  if (const auto advice = advice_for_uwsgi_key(key); serves && advice) {
+    return fmt::format("--{} is an option of uWSGI's that forktail does not have; {}\n", key,
+                       *advice);
+  }
+  if (const std::string meant = nearest(key, names_of(command)); !meant.empty()) {
+    return fmt::format("Did you mean --{} instead of --{}?\n", meant, key);
+  }
+  if (const auto advice = advice_by_prefix(key); serves && advice) {
+    return fmt::format("--{} looks like an option of uWSGI's that forktail does not have; {}\n",
+                       key, *advice);
+  }
+  return {};
+}
+
 void suggest(const CLI::App& forktail, const std::vector<std::string>& arguments) {
   for (const CLI::App* command : forktail.get_subcommands()) {
     for (const std::string& argument : arguments) {
       const std::string name = argument.substr(0, argument.find('='));
-      if (!name.starts_with("--") || command->get_option_no_throw(name) != nullptr) {
-        continue;
+      if (name.starts_with("--") && command->get_option_no_throw(name) == nullptr) {
+        fmt::print(stderr, "{}", suggestion(*command, name.substr(2)));
       }
-      const std::string meant =
-          forktail::cli::nearest(name.substr(2), forktail::cli::names_of(*command));
-      if (!meant.empty()) {
-        fmt::print(stderr, "Did you mean --{} instead of {}?\n", meant, name);
-      }
-      return;
     }
   }
 }

@@ -118,7 +118,7 @@ void declare_sockets(CLI::App& app, Options& options) {
                  "where to listen: a unix socket's path, @abstract, or host:port; may be repeated")
       ->allow_extra_args(false)  // or the configuration file would be another one
       ->type_name("ADDRESS");
-  add(app, "--chmod-socket", options.chmod_socket, optional_mode,
+  add(app, "--chmod-socket,--chmod", options.chmod_socket, optional_mode,
       "mode of the unix sockets, such as 660")
       ->type_name("MODE");
   app.add_option("--chown-socket", options.chown_socket, "owner of the unix sockets")
@@ -227,7 +227,7 @@ void declare_process(CLI::App& app, Options& options) {
   app.add_option("--control", options.control,
                  "unix socket for `forktail ctl`; only this user may connect")
       ->type_name("PATH");
-  app.add_option("--stats", options.stats,
+  app.add_option("--stats,--stats-server", options.stats,
                  "address that gives one JSON object to whoever connects (uWSGI's format)")
       ->type_name("ADDRESS");
   app.add_option("--stats-http", options.stats_http,

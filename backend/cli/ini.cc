@@ -115,6 +115,11 @@ std::vector<CLI::ConfigItem> Ini::from_config(std::istream& input) const {
                                    *advice));
       }
       const std::string meant = nearest(key, names_of(options_));
+      if (const auto advice = advice_by_prefix(key); meant.empty() && advice) {
+        refuse(number,
+               fmt::format("`{}` looks like a key of uWSGI's that forktail does not have; {}", key,
+                           *advice));
+      }
       refuse(number, fmt::format("unknown key `{}`{}", key,
                                  meant.empty() ? "; `forktail serve --help` lists the keys"
                                                : fmt::format("; did you mean `{}`?", meant)));

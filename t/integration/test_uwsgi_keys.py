@@ -164,3 +164,11 @@ def test_chmod_and_stats_server_are_further_names_of_chmod_socket_and_stats(serv
     app = server(chmod="604", stats_server="stats.sock")
     assert stat.S_IMODE((app.home / "app.sock").stat().st_mode) == 0o604
     assert stat.S_ISSOCK((app.home / "stats.sock").stat().st_mode)
+
+
+@pytest.mark.parametrize("key, advice", BEGINNINGS.items(), ids=BEGINNINGS)
+def test_a_key_that_begins_as_uwsgis_do_is_refused_with_advice(run, tmp_path, key, advice):
+    ini = tmp_path / "app.ini"
+    ini.write_text(f"[uwsgi]\n{key} = 1\n")
+    refused(run("serve", "--ini", ini),
+            f"app.ini:2: `{key}` looks like a key of uWSGI's that forktail does not have; ", advice)

@@ -47,9 +47,10 @@ struct PassContext {
   u_char* sent;  // where the packet says when it was made
   ngx_http_status_t status;
   ngx_http_chunked_t chunked;
-  bool keep_conn;  // the connection may be kept, and the server was told so
-  bool interim;    // the head being read is a 1xx one
-  bool excess;     // the server sent more than one response
+  bool keep_conn;   // the connection may be kept, and the server was told so
+  bool asked_head;  // the packet's REQUEST_METHOD is HEAD, whatever the client's is
+  bool interim;     // the head being read is a 1xx one
+  bool excess;      // the server sent more than one response
 };
 
 inline PassConf* pass_conf(ngx_http_request_t* r) {
@@ -87,6 +88,9 @@ ngx_int_t make_packet(ngx_http_request_t* r);
 // Writes the time of the day into the packet: a packet that waited, or is sent once more, must not
 // bear the time at which it was first made.
 void stamp_packet(PassContext* context);
+
+// Whether a part of the body of `r` has been passed on already, unbuffered, and is there no more.
+bool body_is_cut(const ngx_http_request_t* r);
 
 // pass_response.cc
 ngx_int_t ngx_http_forktail_pass_process_head(ngx_http_request_t* r);

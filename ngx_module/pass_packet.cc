@@ -181,6 +181,9 @@ ngx_int_t add_params(ngx_http_request_t* r, const Params& params, Variables* var
     if (sent[i].get(r, sent[i], &value) != NGX_OK) {
       return NGX_ERROR;
     }
+    if (view(sent[i].name) == "REQUEST_METHOD") {
+      pass_context(r)->asked_head = view(value) == "HEAD";
+    }
     if (value.len != 0 || !sent[i].skip_empty) {
       variables->push(kNoPrefix, sent[i].name, value);
     }

@@ -40,6 +40,15 @@ ngx_int_t get_variable(ngx_http_request_t* r, const Param& param, ngx_str_t* val
   return NGX_OK;
 }
 
+off_t body_size(const ngx_http_request_t* r) {
+  off_t size = 0;
+  const ngx_chain_t* body = r->request_body != nullptr ? r->request_body->bufs : nullptr;
+  for (; body != nullptr; body = body->next) {
+    size += ngx_buf_size(body->buf);
+  }
+  return size;
+}
+
 // Of the body that is sent, which may be none though the client named a length: for an
 // auth_request, a mirror, an error page. A length without a body would leave the server waiting.
 ngx_int_t get_content_length(ngx_http_request_t* r, const Param& param, ngx_str_t* value) {
@@ -50,11 +59,7 @@ ngx_int_t get_content_length(ngx_http_request_t* r, const Param& param, ngx_str_
   if (r->request_body_no_buffering) {
     return get_variable(r, param, value);
   }
-  off_t size = 0;
-  const ngx_chain_t* body = r->request_body != nullptr ? r->request_body->bufs : nullptr;
-  for (; body != nullptr; body = body->next) {
-    size += ngx_buf_size(body->buf);
-  }
+  const off_t size = body_is_cut(r) ? 0 : body_size(r);
   if (size == 0 && r->headers_in.content_length_n < 0) {
     return NGX_OK;
   }
@@ -242,6 +247,12 @@ bool same_variable(const ngx_str_t& a, const ngx_str_t& b) {
     }
   }
   return true;
+}
+
+bool body_is_cut(const ngx_http_request_t* r) {
+  return r == r->main && r->request_body != nullptr && !r->discard_body &&
+         !r->request_body_no_buffering &&
+         (r->reading_body || r->headers_in.content_length_n > body_size(r));
 }
 
 }  // namespace forktail

@@ -35,7 +35,8 @@ ngx_int_t ngx_http_forktail_pass_create_request(ngx_http_request_t* r) {
     return NGX_ERROR;
   }
   link->buf = context->packet;
-  const bool whole_body = !r->request_body_no_buffering && u->conf->pass_request_body;
+  const bool whole_body =
+      !r->request_body_no_buffering && u->conf->pass_request_body && !body_is_cut(r);
   const ngx_chain_t* body = whole_body ? u->request_bufs : nullptr;
   u->request_bufs = link;
   return append_body(r, link, body);
@@ -115,7 +116,16 @@ ngx_int_t resolve_target(ngx_http_request_t* r, ngx_http_complex_value_t* target
 void ngx_http_forktail_pass_start(ngx_http_request_t* r) {
   const PassConf* conf = pass_conf(r);
   if (conf->zone != nullptr) {
-    note_queue_time(r, 0);
+    note_queue_time(r);
+  }
+  // An error page comes here after an unbuffered body was begun to be passed to another server.
+  const bool needs_body = r->method != NGX_HTTP_GET && r->method != NGX_HTTP_HEAD;
+  if (needs_body && conf->upstream.pass_request_body && body_is_cut(r)) {
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "a part of the request's body has been passed on already, unbuffered, and can "
+                  "not be sent once more");
+    ngx_http_finalize_request(r, NGX_HTTP_BAD_GATEWAY);
+    return;
   }
   // Before it waits, so that what no packet can hold is refused at once and takes no place.
   const ngx_int_t rc = make_packet(r);

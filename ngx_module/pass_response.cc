@@ -139,7 +139,14 @@ ngx_int_t finish_interim(ngx_http_request_t* r) {
   context->interim = false;
   context->status = {};
   r->state = 0;
-  r->upstream->process_header = ngx_http_forktail_pass_process_head;
+  ngx_http_upstream_t* u = r->upstream;
+  u->process_header = ngx_http_forktail_pass_process_head;
+  // However many there are, the head that counts has the whole buffer.
+  ngx_buf_t& buffer = u->buffer;
+  const auto rest = static_cast<size_t>(buffer.last - buffer.pos);
+  ngx_memmove(buffer.start, buffer.pos, rest);
+  buffer.pos = buffer.start;
+  buffer.last = buffer.start + rest;
   return ngx_http_forktail_pass_process_head(r);
 }
 
@@ -255,7 +262,7 @@ ngx_int_t ngx_http_forktail_pass_process_head(ngx_http_request_t* r) {
 bool has_no_body(const ngx_http_request_t* r) {
   const ngx_http_upstream_headers_in_t& in = r->upstream->headers_in;
   return in.status_n == NGX_HTTP_NO_CONTENT || in.status_n == NGX_HTTP_NOT_MODIFIED ||
-         r->method == NGX_HTTP_HEAD || (!in.chunked && in.content_length_n == 0);
+         pass_context(r)->asked_head || (!in.chunked && in.content_length_n == 0);
 }
 
 void keep_connection(ngx_http_request_t* r) {

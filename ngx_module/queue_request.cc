@@ -60,7 +60,6 @@ void refuse(QueueTicket* ticket, const char* why) {
   ngx_http_request_t* r = ticket->request;
   ticket->state = QueueTicket::State::kRefused;
   const QueueZone* zone = ticket->zone;
-  note_queue_time(r, ngx_current_msec - ticket->since);
   ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                 "%s: \"forktail_queue\" zone \"%V\" has %ui places and lets %ui requests pass", why,
                 &zone->shm->shm.name, zone->size, zone->limit);
@@ -81,8 +80,32 @@ void forget_body_timeout(const ngx_http_request_t* r) {
   event->timedout = 0;
 }
 
+// Written into the variable's place at once, which survives internal redirects as the request's
+// context does not.
+void write_queue_time(ngx_http_request_t* r, ngx_msec_t waited) {
+  if (r != r->main) {  // which shares its variables with its subrequests
+    return;
+  }
+  auto* text = static_cast<u_char*>(ngx_pnalloc(r->pool, NGX_TIME_T_LEN + sizeof(".000") - 1));
+  if (text == nullptr) {
+    return;
+  }
+  const auto* conf = static_cast<const PassMainConf*>(
+      ngx_http_get_module_main_conf(r, ngx_http_forktail_pass_module));
+  ngx_http_variable_value_t* value = &r->variables[conf->queue_time];
+  const u_char* end =
+      ngx_sprintf(text, "%T.%03M", static_cast<time_t>(waited / 1000), waited % 1000);
+  value->len = static_cast<unsigned>(end - text) & 0x0fffffff;
+  value->valid = 1;
+  value->no_cacheable = 0;
+  value->not_found = 0;
+  value->data = text;
+}
+
 // Takes a ticket that waits out of this worker's line.
 void step_out(QueueTicket* ticket) {
+  ticket->waited += ngx_current_msec - ticket->since;
+  write_queue_time(ticket->request, ticket->waited);
   // The analyzer takes the next head of the line for the one just removed.
   ngx_queue_remove(&ticket->link);  // NOLINT(clang-analyzer-core.NullDereference)
   if (ticket->timer.timer_set) {
@@ -103,17 +126,44 @@ void abandon(QueueTicket* ticket, QueueFifo::Exit why) {
 
 void on_request_end(void* data) { leave_queue(static_cast<QueueTicket*>(data)); }
 
-// Whether `r` was refused, be it before it was turned to an error page.
-bool was_refused(const ngx_http_request_t* r) {
+// The latest ticket of `r` for which `condition` holds; null when there is none.
+template <typename Condition>
+const QueueTicket* find_ticket(const ngx_http_request_t* r, Condition condition) {
   for (const ngx_http_cleanup_t* one = r->main->cleanup; one != nullptr; one = one->next) {
     if (one->handler == on_request_end) {
       const auto* ticket = static_cast<const QueueTicket*>(one->data);
-      if (ticket->request == r && ticket->state == QueueTicket::State::kRefused) {
-        return true;
+      if (ticket->request == r && condition(*ticket)) {
+        return ticket;
       }
     }
   }
+  return nullptr;
+}
+
+// Whether `r` was refused, be it before it was turned to an error page.
+bool was_refused(const ngx_http_request_t* r) {
+  return find_ticket(r, [](const QueueTicket& ticket) {
+           return ticket.state == QueueTicket::State::kRefused;
+         }) != nullptr;
+}
+
+// Whether a request waits for `r` that is at the backend by `zone`: it would hold the place that
+// `r` waits for.
+bool is_awaited_within(const ngx_http_request_t* r, const QueueZone* zone) {
+  const auto holds_a_place = [zone](const QueueTicket& ticket) {
+    return ticket.zone == zone && ticket.state == QueueTicket::State::kActive;
+  };
+  for (; r->parent != nullptr && !r->background; r = r->parent) {  // nobody waits for a mirror
+    if (find_ticket(r->parent, holds_a_place) != nullptr) {
+      return true;
+    }
+  }
   return false;
+}
+
+ngx_msec_t waited_before(const ngx_http_request_t* r) {
+  const QueueTicket* latest = find_ticket(r, [](const QueueTicket&) { return true; });
+  return latest == nullptr ? 0 : latest->waited;
 }
 
 ngx_http_output_header_filter_pt next_header_filter;
@@ -159,7 +209,6 @@ bool collect(QueueTicket* ticket) {
   ticket->state = QueueTicket::State::kActive;
   ngx_http_request_t* r = ticket->request;
   ngx_http_set_log_request(r->connection->log, r);
-  note_queue_time(r, ngx_current_msec - ticket->since);
   const ngx_int_t rc = make_packet(r);  // anew, since it may say how long
   if (rc == NGX_OK) {
     ngx_http_upstream_init(r);
@@ -220,6 +269,7 @@ void on_wake() { for_each_zone(current_cycle(), advance); }
 
 QueueTicket* new_ticket(ngx_http_request_t* r, QueueZone* zone) {
   auto* ticket = static_cast<QueueTicket*>(ngx_pcalloc(r->pool, sizeof(QueueTicket)));
+  const ngx_msec_t before = waited_before(r);
   ngx_http_cleanup_t* cleanup = ngx_http_cleanup_add(r, 0);
   if (ticket == nullptr || cleanup == nullptr) {
     return nullptr;
@@ -227,6 +277,7 @@ QueueTicket* new_ticket(ngx_http_request_t* r, QueueZone* zone) {
   ticket->request = r;
   ticket->zone = zone;
   ticket->since = ngx_current_msec;
+  ticket->waited = before;
   cleanup->handler = on_request_end;
   cleanup->data = ticket;
   return ticket;
@@ -234,30 +285,10 @@ QueueTicket* new_ticket(ngx_http_request_t* r, QueueZone* zone) {
 
 }  // namespace
 
-// Written into the variable's place at once, which survives internal redirects as the request's
-// context does not.
-void note_queue_time(ngx_http_request_t* r, ngx_msec_t waited) {
-  if (r != r->main) {  // which shares its variables with its subrequests
-    return;
-  }
-  auto* text = static_cast<u_char*>(ngx_pnalloc(r->pool, NGX_TIME_T_LEN + sizeof(".000") - 1));
-  if (text == nullptr) {
-    return;
-  }
-  const auto* conf = static_cast<const PassMainConf*>(
-      ngx_http_get_module_main_conf(r, ngx_http_forktail_pass_module));
-  ngx_http_variable_value_t* value = &r->variables[conf->queue_time];
-  const u_char* end =
-      ngx_sprintf(text, "%T.%03M", static_cast<time_t>(waited / 1000), waited % 1000);
-  value->len = static_cast<unsigned>(end - text) & 0x0fffffff;
-  value->valid = 1;
-  value->no_cacheable = 0;
-  value->not_found = 0;
-  value->data = text;
-}
+void note_queue_time(ngx_http_request_t* r) { write_queue_time(r, waited_before(r)); }
 
 void enter_queue(ngx_http_request_t* r, QueueZone* zone, ngx_msec_t timeout) {
-  if (own_seat() == kNoSeat) {
+  if (own_seat() == kNoSeat || is_awaited_within(r, zone)) {
     ngx_http_upstream_init(r);
     return;
   }
@@ -296,6 +327,13 @@ void leave_queue(QueueTicket* ticket) {
 void install_queue_filter() {
   next_header_filter = ngx_http_top_header_filter;
   ngx_http_top_header_filter = ngx_http_forktail_queue_header_filter;
+}
+
+ngx_int_t ngx_http_forktail_queue_init_module(ngx_cycle_t* cycle) {
+  if (main_conf_of(cycle) != nullptr) {
+    for_each_zone(cycle, [](QueueZone* zone) { zone->fifo->configure(zone->limit, zone->size); });
+  }
+  return NGX_OK;
 }
 
 ngx_int_t ngx_http_forktail_queue_init_process(ngx_cycle_t* cycle) {

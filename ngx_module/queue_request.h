@@ -13,13 +13,14 @@ struct QueueTicket {
   ngx_http_request_t* request;
   QueueZone* zone;
   ngx_msec_t since;
+  ngx_msec_t waited;  // by its request, in queues before this one, and in this one when it is over
   ngx_event_t timer;
   QueueFifo::Place place;
   enum class State { kOutside, kWaiting, kActive, kRefused } state;
 };
 
-// The time that `r` has waited, as $forktail_queue_time.
-void note_queue_time(ngx_http_request_t* r, ngx_msec_t waited);
+// The time that `r` has waited so far, in all queues, as $forktail_queue_time.
+void note_queue_time(ngx_http_request_t* r);
 // Lets `r`, whose packet is made, go on to nginx's upstream, at once or when its turn comes.
 // Answers 503 when it can not wait.
 void enter_queue(ngx_http_request_t* r, QueueZone* zone, ngx_msec_t timeout);
@@ -28,6 +29,9 @@ void leave_queue(QueueTicket* ticket);
 
 // Says in the answer to a refused request when to come again.
 void install_queue_filter();
+
+// In the master, when nothing can fail any more: gives all queues their limits.
+ngx_int_t ngx_http_forktail_queue_init_module(ngx_cycle_t* cycle);
 
 // A worker's part: takes its seat, and cleans up after workers that died.
 ngx_int_t ngx_http_forktail_queue_init_process(ngx_cycle_t* cycle);

@@ -35,9 +35,8 @@ char* parse_argument(ngx_conf_t* cf, const ngx_str_t& argument, QueueConf* conf)
   ngx_str_t value;
   if (take_key(argument, "active=", &value)) {
     const ngx_int_t limit = ngx_atoi(value.data, value.len);
-    if (limit <= 0) {
-      return refuse(cf, argument,
-                    "active is a number above 0, four times the workers is a good one");
+    if (limit <= 0 || limit > kMaxSize) {
+      return refuse(cf, argument, "active is 1 to 65535, four times the workers is a good one");
     }
     conf->limit = static_cast<ngx_uint_t>(limit);
     return NGX_CONF_OK;
@@ -75,7 +74,6 @@ ngx_int_t init_zone(ngx_shm_zone_t* shm, void* old_data) {
                   zone->size + zone->limit);
     return NGX_ERROR;
   }
-  zone->fifo->configure(zone->limit, zone->size);
   return NGX_OK;
 }
 

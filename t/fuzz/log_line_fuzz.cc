@@ -124,7 +124,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         fields.push_back({name, input.number<std::int64_t>()});
         break;
       default:
-        fields.push_back({name, input.number<double>()});
+        fields.push_back({name, std::chrono::nanoseconds(input.number<std::int64_t>())});
     }
   }
 

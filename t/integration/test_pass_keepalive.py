@@ -1,5 +1,6 @@
 """When nginx keeps the connection to the server, and when it must not."""
 
+import contextlib
 import fcntl
 import http.client
 import os
@@ -9,6 +10,7 @@ import socket
 import struct
 import termios
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -158,7 +160,7 @@ def edge_events(pid):
     files = {fd.name: os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()}
     watched = [events for fd, file in files.items() if file == "anon_inode:[eventpoll]"
                for tfd, events in re.findall(r"tfd:\s*(\d+) events:\s*(\w+)", Path(f"/proc/{pid}/fdinfo/{fd}").read_text())
-               if re.sub(r"\D", "", files[tfd]) in unix]
+               if re.sub(r"\D", "", files.get(tfd, "")) in unix]
     return [int(events, 16) for events in watched if int(events, 16) & select.EPOLLET]
 
 
@@ -303,3 +305,25 @@ def test_a_retry_begins_afresh(tmp_path):
             assert (answer.status, answer.body) == (200, b"hello")
     assert [r.body for r in one.requests + two.requests] == [b"body"] * 2
     assert two.requests[0]["FORKTAIL_SENT"] >= one.requests[0]["FORKTAIL_SENT"]
+
+
+@pytest.mark.parametrize("sent, asked", [("GET", "HEAD"), ("HEAD", "GET")])
+def test_the_method_that_is_sent_says_whether_a_body_comes(tmp_path, sent, asked):
+    """And not the client's, or a body would be taken for the next response."""
+
+    def answer(s, request):
+        s.sendall(head("200 OK", "Content-Length: 100", "X-Path: " + request["PATH_INFO"]))
+        if request["REQUEST_METHOD"] != "HEAD":
+            time.sleep(0.1)
+            s.sendall(response(b"poison", headers=["X-Path: smuggled"]).ljust(100))
+
+    with Server(tmp_path / "app.sock", answer) as server:
+        http = f"upstream app {{ server unix:{tmp_path}/app.sock; keepalive 2; }}"
+        location = f"location / {{ forktail_pass app; forktail_param REQUEST_METHOD {sent}; }}"
+        with Nginx(tmp_path, http, location) as nginx:
+            for path in ("/a", "/b"):
+                connection = nginx.connect()
+                with contextlib.closing(connection):
+                    connection.request(asked, path)
+                    assert connection.getresponse().headers["X-Path"] == path
+        assert server.connections == (2 if sent == "GET" else 1)

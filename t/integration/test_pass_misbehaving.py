@@ -185,3 +185,17 @@ def test_silence_is_a_504(tmp_path):
     with Server(tmp_path / "app.sock", serve), Nginx(
             tmp_path, f"upstream app {{ server unix:{tmp_path}/app.sock; }}", location) as nginx:
         assert nginx.get().status == 504
+
+
+def test_interim_responses_take_no_room_from_the_one_that_counts(tmp_path):
+    def answer(s, request):
+        for _ in range(20):
+            s.sendall(head("103 Early Hints", f"Link: </{'a' * 1200}.css>; rel=preload", keep=""))
+        s.sendall(response(headers=[f"X-Large: {'b' * 2000}"]))
+
+    with Server(tmp_path / "app.sock", answer) as server:
+        http = f"upstream app {{ server unix:{tmp_path}/app.sock; keepalive 2; }}"
+        with Nginx(tmp_path, http, "location / { forktail_pass app; forktail_buffer_size 4k; }") as nginx:
+            answers = [nginx.get() for _ in range(2)]
+            assert [(a.status, a.body, a.headers["X-Large"]) for a in answers] == [(200, b"hello", "b" * 2000)] * 2
+        assert server.connections == 1

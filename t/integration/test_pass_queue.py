@@ -380,3 +380,15 @@ def test_a_queue_without_places_is_a_plain_limit(tmp_path, size):
         rig.backend.release_all()
         assert first.result().status == 200
         assert all(client.result().status == 200 for client in others)
+
+
+def test_a_reload_that_fails_leaves_the_limits(tmp_path):
+    with Rig(tmp_path, "10 active=2") as rig, socket.create_server(("127.0.0.1", 0)) as taken:
+        rig.nginx.expected = (r"bind\(\) to \S+ failed", "still could not bind")
+        conf = tmp_path / "nginx.conf"
+        port = taken.getsockname()[1]
+        conf.write_text(conf.read_text().replace("10 active=2", "0 active=1")
+                        .replace("reuseport;", f"reuseport; listen 127.0.0.1:{port};"))
+        rig.nginx.signal(signal.SIGHUP)
+        wait_for(lambda: "still could not bind" in rig.nginx.errors(), "failed reload")
+        rig.wait_for(limit=2, size=10)

@@ -2,13 +2,15 @@
 that come by and by, HTTP/2."""
 
 import contextlib
+import json
+import socket
 import subprocess
 import time
 
 import pytest
 
 from lib.tools import give_up, need
-from pass_support import IMAGE_FILTER, NGINX, chunked, free_port, response, wait_for
+from pass_support import IMAGE_FILTER, LIMIT, NGINX, chunked, free_port, response, wait_for
 from queue_support import Client, Rig
 
 
@@ -203,3 +205,43 @@ def test_the_streams_of_one_connection_wait_for_each_other(tmp_path, certificate
             assert streams.stdout.read() == "200\n" * 5
         assert rig.backend.most == 1
         rig.wait_for(active=0, waiting=0, admitted=5)
+
+
+def test_a_page_and_what_it_includes_have_one_place_together(tmp_path):
+    includes = "".join(f'<!--#include virtual="/part?{i}" -->' for i in range(5))
+    with Rig(tmp_path, "10 active=1 timeout=2s zone=app:64k", extra="ssi on; forktail_buffering off;",
+             server=same_queue("/part", "10 active=1 timeout=2s zone=app:64k")) as rig:
+        rig.backend.answer = lambda request: response(
+            b"+" if request["PATH_INFO"] == "/part" else includes.encode() + b"x" * 100_000,
+            headers=["Content-Type: text/html"], keep="")
+        rig.backend.release_all()
+        assert rig.nginx.get("/page").body == b"+" * 5 + b"x" * 100_000
+        rig.wait_for(active=0, waiting=0, timed_out=0, waited=0)
+
+
+def test_the_time_in_the_queue_of_a_client_that_left_is_logged(tmp_path):
+    with Rig(tmp_path, "10 active=1") as rig:
+        first = rig.client("/a", active=1)
+        with socket.create_connection(("127.0.0.1", rig.nginx.port)) as leaver:
+            leaver.sendall(b"GET /leaver HTTP/1.1\r\nHost: a\r\n\r\n")
+            rig.wait_for(waiting=1)
+            time.sleep(0.2)
+        rig.wait_for(waiting=0, left=1)
+        rig.backend.release_all()
+        assert first.result().status == 200
+        (line,) = [line.split() for line in rig.nginx.access() if line.startswith("/leaver 499")]
+        assert 0.1 < float(line[2]) < LIMIT
+
+
+def test_the_times_in_several_queues_add_up(tmp_path):
+    with Rig(tmp_path, "10 active=1 timeout=200ms", extra="error_page 503 = @spare;",
+             server="location @spare { forktail_pass app; forktail_queue 10 active=5 zone=spare:64k; }") as rig:
+        rig.status = lambda: json.loads(rig.nginx.get("/status").body)["forktail_queue:app"]
+        first = rig.client("/a", active=1)
+        second = Client(rig.nginx, "/b")
+        wait_for(lambda: "/b" in rig.backend.arrived, "/b")
+        rig.backend.release_all()
+        assert {first.result().status, second.result().status} == {200}
+        (line,) = wait_for(lambda: [line.split() for line in rig.nginx.access() if line.startswith("/b ")], "/b")
+        assert line[1] == "200"
+        assert 0.2 <= float(line[2]) < LIMIT

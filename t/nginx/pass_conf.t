@@ -6,7 +6,7 @@ use Pass;
 
 no_long_string();
 repeat_each(2);
-plan tests => repeat_each() * 70;
+plan tests => repeat_each() * 72;
 run_tests();
 
 __DATA__
@@ -198,7 +198,7 @@ qr/"forktail_queue" can not take "10": say how many requests may be at the backe
 location / { forktail_pass 127.0.0.1:1; forktail_queue 10 active=0; }
 --- must_die
 --- error_log eval
-qr/"forktail_queue" can not take "active=0": active is a number above 0/
+qr/"forktail_queue" can not take "active=0": active is 1 to 65535/
 
 
 
@@ -330,3 +330,12 @@ location / { forktail_pass 127.0.0.1:1; forktail_ssl_certificate_cache off; fork
 --- must_die
 --- error_log eval
 qr/"forktail_ssl_certificate_cache" directive is duplicate/
+
+
+
+=== TEST 36: a queue with too many at the backend
+--- config
+location / { forktail_pass 127.0.0.1:1; forktail_queue 10 active=65536; }
+--- must_die
+--- error_log eval
+qr/"forktail_queue" can not take "active=65536": active is 1 to 65535/

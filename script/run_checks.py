@@ -250,14 +250,16 @@ WITHOUT_THREADS = ("id_test", "ngx_module_test", "wire_test", "request_command_t
 
 def stages(quick):
     """One after the other: what runs side by side, each a list of steps one after the other."""
-    compiling = [
-        ("unit tests: asan", unit_tests("asan")),
-        ("unit tests: tsan", unit_tests("tsan", WITHOUT_THREADS)),
-        ("clang-tidy", check_script("check-tidy", "10" if quick else "45")),
-    ]
+    compiling = [("unit tests", unit_tests("dev")), ("clang-tidy", check_script("check-tidy", "10"))]
     suites = [("nginx suites", nginx_tests())]
     if not quick:
-        compiling += [("fuzz", fuzz), ("images", build_images)]
+        compiling = [
+            ("unit tests: asan", unit_tests("asan")),
+            ("unit tests: tsan", unit_tests("tsan", WITHOUT_THREADS)),
+            ("clang-tidy", check_script("check-tidy", "45")),
+            ("fuzz", fuzz),
+            ("images", build_images),
+        ]
         suites.append(("nginx suites: HUP", nginx_tests("--hup")))
     yield [[
         ("format", check_format),
@@ -266,10 +268,12 @@ def stages(quick):
         ("build dev", build_dev),
     ]]
     yield [compiling, suites]
-    yield [[
-        ("integration", integration_tests(quick, "-m", "not alone", f"-n{PARALLEL}", "--dist=loadfile")),
-        ("integration: alone", integration_tests(quick, "-m", "alone")),
-    ]]
+    # They wait more than they work.
+    workers = 2 * PARALLEL if quick else PARALLEL
+    integration = [("integration", integration_tests(quick, "-m", "not alone", f"-n{workers}", "--dist=loadfile"))]
+    if not quick:
+        integration.append(("integration: alone", integration_tests(quick, "-m", "alone")))
+    yield [integration]
 
 
 def run_step(name, check):

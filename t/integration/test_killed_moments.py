@@ -110,6 +110,7 @@ def test_with_threads_no_kept_connection_ends_that_no_request_died_in(stopping):
     app = stopping(threads=2)
     with Kept(app) as peer, Kept(app) as other:
         assert peer.ask().status == other.ask().status == 200
+        app.wait_lines(2, event="request")  # no thread is in the midst of an answer any more
         stop_at(app, "after-answer")
         first = answered_by(peer.ask(REQUEST_ID="answered-stop-here"))
         peer.send(REQUEST_ID="sent-behind-the-answer")

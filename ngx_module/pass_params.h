@@ -38,6 +38,14 @@ inline bool begins_with(std::string_view text, std::string_view prefix) {
   return text.size() >= prefix.size() && ngx_memcmp(text.data(), prefix.data(), prefix.size()) == 0;
 }
 
+// Logs that the directive being read can not take `argument`, and what it can.
+inline char* refuse_argument(ngx_conf_t* cf, const ngx_str_t& argument, const char* cure) {
+  const auto* directive = static_cast<ngx_str_t*>(cf->args->elts);
+  ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\" can not take \"%V\": %s", directive, &argument,
+                     cure);
+  return kConfError;
+}
+
 // The value of a directive's `argument` when it is KEY=value; `key` ends in "=".
 inline bool take_key(const ngx_str_t& argument, std::string_view key, ngx_str_t* value) {
   if (!begins_with(view(argument), key)) {

@@ -10,14 +10,6 @@ ngx_int_t refuse(ngx_conf_t* cf, const char* given, const char* missing) {
   return NGX_ERROR;
 }
 
-#if nginx_version >= 1027004
-char* refuse_cache(ngx_conf_t* cf, const ngx_str_t& argument, const char* cure) {
-  ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                     "\"forktail_ssl_certificate_cache\" can not take \"%V\": %s", &argument, cure);
-  return kConfError;
-}
-#endif
-
 bool is_static(const ngx_http_complex_value_t* value) { return value->lengths == nullptr; }
 
 ngx_int_t load_certificate(ngx_conf_t* cf, ngx_http_upstream_conf_t* upstream) {
@@ -146,21 +138,21 @@ char* ngx_http_forktail_ssl_certificate_cache_set(ngx_conf_t* cf, ngx_command_t*
     if (take_key(value[i], "max=", &text)) {
       most = ngx_atoi(text.data, text.len);
       if (most <= 0) {
-        return refuse_cache(cf, value[i], "max is how many certificates to keep, above 0");
+        return refuse_argument(cf, value[i], "max is how many certificates to keep, above 0");
       }
     } else if (take_key(value[i], "inactive=", &text)) {
       inactive = ngx_parse_time(&text, 1);
     } else if (take_key(value[i], "valid=", &text)) {
       valid = ngx_parse_time(&text, 1);
     } else {
-      return refuse_cache(cf, value[i], "it knows off, or max=N, inactive=TIME and valid=TIME");
+      return refuse_argument(cf, value[i], "it knows off, or max=N, inactive=TIME and valid=TIME");
     }
     if (inactive == NGX_ERROR || valid == NGX_ERROR) {
-      return refuse_cache(cf, value[i], "a time is such as 10s or 5m");
+      return refuse_argument(cf, value[i], "a time is such as 10s or 5m");
     }
   }
   if (most == 0) {
-    return refuse_cache(cf, value[1], "say how many certificates to keep, max=N");
+    return refuse_argument(cf, value[1], "say how many certificates to keep, max=N");
   }
   cache = ngx_ssl_cache_init(cf->pool, static_cast<ngx_uint_t>(most), valid, inactive);
   return cache == nullptr ? kConfError : NGX_CONF_OK;

@@ -9,22 +9,16 @@ constexpr ngx_msec_t kDefaultTimeout = 60000;
 constexpr ngx_int_t kMaxSize = 65535;
 constexpr size_t kMinZonePages = 16;  // leaves room to raise SIZE by a reload
 
-char* refuse(ngx_conf_t* cf, const ngx_str_t& value, const char* cure) {
-  ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"forktail_queue\" can not take \"%V\": %s", &value,
-                     cure);
-  return kConfError;
-}
-
 char* parse_zone(ngx_conf_t* cf, const ngx_str_t& argument, ngx_str_t value, QueueConf* conf) {
   constexpr const char* kCure = "a zone is NAME:SIZE, such as zone=app:64k, at least 8 pages large";
   auto* colon = static_cast<u_char*>(ngx_strlchr(value.data, value.data + value.len, ':'));
   if (colon == nullptr || colon == value.data) {
-    return refuse(cf, argument, kCure);
+    return refuse_argument(cf, argument, kCure);
   }
   ngx_str_t size = {static_cast<size_t>(value.data + value.len - colon - 1), colon + 1};
   const ssize_t bytes = ngx_parse_size(&size);
   if (bytes < static_cast<ssize_t>(8 * ngx_pagesize)) {
-    return refuse(cf, argument, kCure);
+    return refuse_argument(cf, argument, kCure);
   }
   conf->zone_name = {static_cast<size_t>(colon - value.data), value.data};
   conf->zone_size = static_cast<size_t>(bytes);
@@ -36,7 +30,8 @@ char* parse_argument(ngx_conf_t* cf, const ngx_str_t& argument, QueueConf* conf)
   if (take_key(argument, "active=", &value)) {
     const ngx_int_t limit = ngx_atoi(value.data, value.len);
     if (limit <= 0 || limit > kMaxSize) {
-      return refuse(cf, argument, "active is 1 to 65535, four times the workers is a good one");
+      return refuse_argument(cf, argument,
+                             "active is 1 to 65535, four times the workers is a good one");
     }
     conf->limit = static_cast<ngx_uint_t>(limit);
     return NGX_CONF_OK;
@@ -44,7 +39,7 @@ char* parse_argument(ngx_conf_t* cf, const ngx_str_t& argument, QueueConf* conf)
   if (take_key(argument, "timeout=", &value)) {
     const ngx_int_t timeout = ngx_parse_time(&value, 0);
     if (timeout == NGX_ERROR || timeout == 0) {
-      return refuse(cf, argument, "timeout is a time above 0, such as 500ms or 10s");
+      return refuse_argument(cf, argument, "timeout is a time above 0, such as 500ms or 10s");
     }
     conf->timeout = static_cast<ngx_msec_t>(timeout);
     return NGX_CONF_OK;
@@ -52,7 +47,7 @@ char* parse_argument(ngx_conf_t* cf, const ngx_str_t& argument, QueueConf* conf)
   if (take_key(argument, "zone=", &value)) {
     return parse_zone(cf, argument, value, conf);
   }
-  return refuse(cf, argument, "it knows active=N, timeout=T and zone=NAME:SIZE");
+  return refuse_argument(cf, argument, "it knows active=N, timeout=T and zone=NAME:SIZE");
 }
 
 ngx_int_t init_zone(ngx_shm_zone_t* shm, void* old_data) {
@@ -138,7 +133,7 @@ char* ngx_http_forktail_queue_set(ngx_conf_t* cf, ngx_command_t* command, void* 
   }
   const ngx_int_t size = ngx_atoi(value[1].data, value[1].len);
   if (size < 0 || size > kMaxSize) {
-    return refuse(cf, value[1], "SIZE is how many requests may wait, 0 to 65535");
+    return refuse_argument(cf, value[1], "SIZE is how many requests may wait, 0 to 65535");
   }
   queue->size = static_cast<ngx_uint_t>(size);
   queue->timeout = kDefaultTimeout;
@@ -149,7 +144,7 @@ char* ngx_http_forktail_queue_set(ngx_conf_t* cf, ngx_command_t* command, void* 
     }
   }
   if (queue->limit == 0) {
-    return refuse(cf, value[1], "say how many requests may be at the backend, active=N");
+    return refuse_argument(cf, value[1], "say how many requests may be at the backend, active=N");
   }
   return NGX_CONF_OK;
 }

@@ -160,7 +160,7 @@ void Master::obey(int signal) {
       return;
     case SIGTTIN:
     case SIGTTOU:
-      if (current_ != nullptr) {
+      if (has_workers()) {
         scale(current_->wanted() + (signal == SIGTTIN ? 1 : -1));
         spdlog::info("{} workers wanted", current_->wanted());
       }

@@ -78,6 +78,8 @@ class Master {
   void take_over(Generation& successor);
   void tell_systemd_of_first_worker();
   void on_gone(const Generation& generation);
+  // A generation serves, and SIGWINCH has not sent it away.
+  [[nodiscard]] bool has_workers() const { return current_ != nullptr && workers_wanted_; }
   void scale(int wanted);
   [[nodiscard]] std::string serving_status() const;
   // A generation is starting, or about to.

@@ -108,7 +108,7 @@ std::optional<std::string> Master::command(int client, const std::string& line) 
     return std::nullopt;
   }
   if (verb == "scale") {
-    if (current_ == nullptr || !workers_wanted_) {
+    if (!has_workers()) {
       return "failed there are no workers, or they are leaving; a reload starts new ones\n";
     }
     const std::optional<std::int64_t> wanted = whole_number(argument);
@@ -159,7 +159,7 @@ std::optional<std::string> Master::outcome(const Command& command) const {
       if (stopping_) {
         return "failed the server is stopping";
       }
-      if (!serving || !workers_wanted_) {
+      if (!has_workers()) {
         return "failed the workers are leaving";
       }
       if (current_->settled()) {

@@ -335,3 +335,7 @@ def test_the_status_follows_the_number_of_workers(notifying, manager):
              "status")
     app.send_signal(signal.SIGWINCH)
     assert manager.next("STATUS")["STATUS"] == "without workers since SIGWINCH"
+    app.send_signal(signal.SIGTTIN)
+    time.sleep(0.1)  # nothing is to happen
+    app.send_signal(signal.SIGHUP)
+    assert manager.next("STATUS")["STATUS"] == "reloading"

@@ -1,5 +1,6 @@
 #include "pass_params.h"
 
+#include "compat.h"
 #include "pass.h"
 
 namespace forktail {
@@ -74,38 +75,6 @@ ngx_int_t get_content_length(ngx_http_request_t* r, const Param& param, ngx_str_
 ngx_int_t get_complex(ngx_http_request_t* r, const Param& param, ngx_str_t* value) {
   return ngx_http_complex_value(r, param.value, value);
 }
-
-#if nginx_version >= 1029005
-ngx_uint_t request_port(const ngx_http_request_t* r) { return r->port; }
-#else
-// The digits that end `text` after a colon: 80 of "host:80", nothing of "host" and of "[::1]".
-ngx_str_t digits_after_colon(const ngx_str_t& text) {
-  u_char* end = text.data + text.len;
-  u_char* begin = end;
-  while (begin != text.data && begin[-1] >= '0' && begin[-1] <= '9') {
-    begin--;
-  }
-  if (begin == text.data || begin[-1] != ':') {
-    return {};
-  }
-  return {static_cast<size_t>(end - begin), begin};
-}
-
-// The port that the client named, or 0. nginx itself keeps it since 1.29.5 only.
-ngx_uint_t request_port(const ngx_http_request_t* r) {
-  ngx_str_t host = {};
-  if (r->host_end == nullptr) {
-    if (r->headers_in.host != nullptr) {
-      host = r->headers_in.host->value;
-    }
-  } else if (r->port_end > r->host_end) {
-    host = {static_cast<size_t>(r->port_end - r->host_start), r->host_start};
-  }
-  const ngx_str_t digits = digits_after_colon(host);
-  const ngx_int_t port = ngx_atoi(digits.data, digits.len);
-  return port > 0 && port < 65536 ? static_cast<ngx_uint_t>(port) : 0;
-}
-#endif
 
 // The host that nginx chose the server by, so that the application can not be told another one by
 // a Host header beside an absolute request line.

@@ -6,7 +6,7 @@ use Pass;
 
 no_long_string();
 repeat_each(2);
-plan tests => repeat_each() * 76;
+plan tests => repeat_each() * 88;
 run_tests();
 
 __DATA__
@@ -197,3 +197,30 @@ CORE::join "\n", map { "X-$_: $_" } 1 .. 500
 CORE::join "\n", map { "X-A: $_" } 1 .. 500
 --- packet eval
 ::packet(headers => [HTTP_X_A => CORE::join(", ", 1 .. 500)])
+
+
+
+=== TEST 20: a port that a query follows
+--- pass
+--- raw_request eval
+"GET http://one.example:8080?a=:1 HTTP/1.1\r\nHost: two.example\r\nConnection: close\r\n\r\n"
+--- packet eval
+::packet(with => {HTTP_HOST => 'one.example:8080', REQUEST_URI => '?a=:1', QUERY_STRING => 'a=:1'})
+
+
+
+=== TEST 21: a colon without a port
+--- pass
+--- raw_request eval
+"GET http://one.example: HTTP/1.1\r\nHost: two.example:99\r\nConnection: close\r\n\r\n"
+--- packet eval
+::packet(with => {HTTP_HOST => 'one.example', REQUEST_URI => '/'})
+
+
+
+=== TEST 22: an address of IPv6 and a port in an absolute request line
+--- pass
+--- raw_request eval
+"GET http://[::1]:81/p HTTP/1.1\r\nHost: two.example\r\nConnection: close\r\n\r\n"
+--- packet eval
+::packet(with => {HTTP_HOST => '[::1]:81', REQUEST_URI => '/p', PATH_INFO => '/p'})

@@ -1,0 +1,51 @@
+// What differs between the versions of nginx that the module is built against, 1.22.1 to mainline,
+// behind names that are the same for all of them.
+//
+// Everything is called in an nginx worker, for a request whose line and headers nginx has read.
+#pragma once
+
+#include "ngx_http_forktail.h"
+
+namespace forktail {
+
+#if nginx_version >= 1029005
+
+// The port that the client named, or 0.
+inline ngx_uint_t request_port(const ngx_http_request_t* r) { return r->port; }
+
+#else
+
+// "host:port" as the client wrote it: of an absolute request line, else of the Host header.
+inline ngx_str_t requested_authority(const ngx_http_request_t* r) {
+  if (r->host_end == nullptr) {
+    return r->headers_in.host != nullptr ? r->headers_in.host->value : ngx_str_t{};
+  }
+  // r->port_end went in 1.25.4. The parser lets nothing but digits follow the colon, and after them
+  // come the path or the blank that ends the URI.
+  u_char* end = r->host_end;
+  if (*end == ':') {
+    do {
+      end++;
+    } while (*end >= '0' && *end <= '9');
+  }
+  return {static_cast<size_t>(end - r->host_start), r->host_start};
+}
+
+// The port that the client named, or 0: 80 of "host:80", nothing of "host" and of "[::1]".
+inline ngx_uint_t request_port(const ngx_http_request_t* r) {
+  const ngx_str_t authority = requested_authority(r);
+  u_char* end = authority.data + authority.len;
+  u_char* begin = end;
+  while (begin != authority.data && begin[-1] >= '0' && begin[-1] <= '9') {
+    begin--;
+  }
+  if (begin == authority.data || begin[-1] != ':') {
+    return 0;
+  }
+  const ngx_int_t port = ngx_atoi(begin, static_cast<size_t>(end - begin));
+  return port > 0 && port < 65536 ? static_cast<ngx_uint_t>(port) : 0;
+}
+
+#endif
+
+}  // namespace forktail

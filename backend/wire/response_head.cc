@@ -82,7 +82,8 @@ bool belongs_to_server(std::string_view name) {
                      [&](std::string_view ours) { return equals_ignoring_case(name, ours); });
 }
 
-std::string quoted(std::string_view text) {
+// Not `quoted`: of a std::string that would be std::quoted as well, wherever <iomanip> is included.
+std::string in_quotes(std::string_view text) {
   std::array<char, 64> escaped{};
   const std::size_t size = id::escape(text, escaped.data(), escaped.size());
   return '"' + std::string(escaped.data(), size) + '"';
@@ -100,11 +101,11 @@ std::string check(const Response& response) {
   }
   for (const Header& header : response.headers()) {
     if (!is_token(header.name)) {
-      return "the header name " + quoted(header.name) +
+      return "the header name " + in_quotes(header.name) +
              " is not a token: use letters, digits and hyphens";
     }
     if (!is_field_value(header.value)) {
-      return "the value " + quoted(header.value) + " of the header " + header.name +
+      return "the value " + in_quotes(header.value) + " of the header " + header.name +
              " has a control character: remove or encode it";
     }
   }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cli/ctl.h"
+#include "cli/doctor.h"
 #include "cli/ini.h"
 #include "cli/request.h"
 #include "cli/serve.h"
@@ -61,6 +62,7 @@ int run(int argc, char** argv) {
   add_request_command(forktail, exit_code);
   add_ctl_command(forktail, exit_code);
   add_top_command(forktail, exit_code);
+  add_doctor_command(forktail, exit_code);
   try {
     forktail.parse(argc, argv);
   } catch (const CLI::ExtrasError& error) {

@@ -1,0 +1,151 @@
+#include "cli/doctor.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <optional>
+
+#include "doctor/pid.h"
+
+namespace forktail::cli {
+
+namespace {
+
+constexpr int kCouldNotRun = 2;
+
+struct Options {
+  DoctorAppOptions app;
+  doctor::PidOptions pid;
+  std::vector<std::string> requests;
+  std::string expect;
+  bool json = false;
+};
+
+// Checks all requests before the first is sent: "METHOD PATH", or a path alone.
+std::vector<std::string> checked_requests(const std::vector<std::string>& requests) {
+  std::vector<std::string> checked;
+  for (const std::string& request : requests) {
+    const std::size_t blank = request.find(' ');
+    const bool alone = blank == std::string::npos;
+    const std::string path = alone ? request : request.substr(blank + 1);
+    if (!path.starts_with('/') || path.find(' ') != std::string::npos || blank == 0) {
+      throw CLI::ValidationError(
+          "--request", "\"" + request + "\" is not of the form 'METHOD PATH', like 'GET /token'");
+    }
+    checked.push_back(alone ? "GET " + path : request);
+  }
+  return checked;
+}
+
+std::string read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  if (!file.is_open() || file.bad()) {
+    throw CLI::ValidationError("--expect", "can not read \"" + path + "\": name a readable file");
+  }
+  return text;
+}
+
+// What stands in the file of --expect fails nobody; what stands there for nothing is told.
+void apply_expected(doctor::Report& report, const Options& options) {
+  if (options.expect.empty()) {
+    return;
+  }
+  for (const std::string& name : doctor::expected_names(read_file(options.expect))) {
+    if (doctor::declare(report.findings, name, "expected in " + options.expect) == 0) {
+      report.notes.push_back(fmt::format("{}: nothing has the name \"{}\" (any more): take it out",
+                                         options.expect, name));
+    }
+  }
+}
+
+int run(Options& options) {
+  options.app.requests = options.pid.requests = checked_requests(options.requests);
+  if (!options.expect.empty()) {
+    read_file(options.expect);  // a wrong name is told at once
+  }
+  try {
+    doctor::Report report =
+        options.app.app.empty() ? examine_pid(options.pid) : examine_app(options.app);
+    apply_expected(report, options);
+    fmt::print("{}", options.json ? as_json(report) : as_text(report));
+    return std::fflush(stdout) == 0 ? exit_code(report) : kCouldNotRun;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "forktail doctor: {}\n", error.what());
+    return kCouldNotRun;
+  }
+}
+
+void add_app_options(CLI::App& command, Options& options, CLI::Option*& app) {
+  app =
+      command.add_option("--app", options.app.app, "examine the application in this shared object")
+          ->type_name("FILE");
+  command.add_option("--processes", options.app.processes, "how many workers to compare (2)")
+      ->needs(app)
+      ->check(CLI::Range(2, 64))
+      ->type_name("N");
+  command
+      .add_flag("--measure", options.app.measure,
+                "and how long it takes to start, and how much memory, in each fork mode")
+      ->needs(app);
+}
+
+void add_pid_options(CLI::App& command, Options& options, CLI::Option* app) {
+  CLI::Option* pid = command
+                         .add_option("--pid", options.pid.master,
+                                     "examine the running prefork server with this master: uWSGI, "
+                                     "gunicorn, php-fpm, Apache, Puma, forktail")
+                         ->excludes(app)
+                         ->check(CLI::Range(1, 1 << 30))
+                         ->type_name("MASTER");
+  CLI::Option* probe =
+      command
+          .add_option("--probe", options.pid.probe,
+                      "send the requests to each worker: http://HOST:PORT, or a uwsgi socket")
+          ->needs(pid)
+          ->type_name("URL|SOCKET");
+  command
+      .add_flag("--i-may-stop-workers", options.pid.may_stop_workers,
+                "allow --probe to stop workers for milliseconds: for test environments")
+      ->needs(probe);
+}
+
+}  // namespace
+
+void add_doctor_command(CLI::App& forktail, int& exit_code) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* command = forktail.add_subcommand(
+      "doctor", "what does a fork duplicate, in an application or in a running server?");
+  CLI::Option* app = nullptr;
+  add_app_options(*command, *options, app);
+  add_pid_options(*command, *options, app);
+  command
+      ->add_option("--request", options->requests,
+                   "ask each worker for this, and compare the answers; may be given again")
+      ->allow_extra_args(false)
+      ->type_name("'METHOD PATH'");
+  command
+      ->add_option("--expect", options->expect,
+                   "a file with the names of findings that are known, one a line")
+      ->type_name("FILE");
+  command->add_flag("--json", options->json, "print one JSON object");
+  command->footer(
+      "The last line is `preload is safe`, or `use lazy, or mend these N`.\n"
+      "Exit code: 0 safe; 1 there are findings; 2 it could not be examined, or a wrong usage.");
+  command->callback([options, command, &exit_code] {
+    if (command->count("--app") + command->count("--pid") == 0) {
+      throw CLI::RequiredError("--app FILE or --pid MASTER");
+    }
+    if (command->count("--pid") != 0 && !options->requests.empty() && options->pid.probe.empty()) {
+      throw CLI::ValidationError("--request", "with --pid it needs --probe: where to send it");
+    }
+    exit_code = run(*options);
+  });
+}
+
+}  // namespace forktail::cli

@@ -116,7 +116,7 @@ class BuildFailed(Exception):
 def build_dev(step):
     """What the nginx suites and the integration tests run, and clang-tidy looks at."""
     configure(step, "dev")
-    build(step, "dev", "forktail", "forkfacts", "ngx_http_forktail_module")
+    build(step, "dev", "forktail", "forkfacts", "hostile", "ngx_http_forktail_module")
     step.case(True)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lib import hold
+from lib import hold, hostile
 from lib.app import ROOT, compile_app
 from lib.certificates import make_certificates
 from lib.deploy import replace
@@ -58,6 +58,12 @@ def certificates(tmp_path_factory):
 @pytest.fixture(scope="session")
 def hold_app(build_app):
     return build_app(hold.SOURCE)
+
+
+@pytest.fixture(scope="session")
+def hostile_app(build_dir, tmp_path_factory):
+    """t/integration/hostile_app: one path a misbehaviour; lib/hostile.py has its catalogue."""
+    return hostile.library(build_dir, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

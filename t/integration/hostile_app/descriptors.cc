@@ -1,0 +1,124 @@
+// Descriptors: those of others closed, too many of one's own.
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <vector>
+
+#include "hostile.h"
+
+namespace hostile {
+
+namespace {
+
+std::vector<int> open_descriptors() {
+  std::vector<int> all;
+  if (DIR* folder = opendir("/proc/self/fd")) {
+    while (const dirent* entry = readdir(folder)) {
+      const int descriptor = std::atoi(entry->d_name);
+      if (entry->d_name[0] != '.' && descriptor != dirfd(folder)) {
+        all.push_back(descriptor);
+      }
+    }
+    closedir(folder);
+  }
+  return all;
+}
+
+int first_of(const Parameters& given) { return static_cast<int>(number(given, "from", 3)); }
+
+// Opens anonymous files until there are `count`, or no more can be had.
+std::vector<int> open_many(long count) {
+  std::vector<int> all;
+  for (long i = 0; i < count; ++i) {
+    const int descriptor = memfd_create("hostile", MFD_CLOEXEC);
+    if (descriptor < 0) {
+      break;
+    }
+    all.push_back(descriptor);
+  }
+  return all;
+}
+
+constexpr Misbehaviour kTable[] = {
+    {"/descriptors/close", Harm::ends, "closes the descriptors `from` (3) to `to` (all)",
+     [](const Parameters& given) {
+       close_range(static_cast<unsigned>(first_of(given)),
+                   static_cast<unsigned>(number(given, "to", -1)), 0);
+       return done();
+     }},
+    {"/descriptors/replace", Harm::ends, "puts /dev/null in the place of all from `from` (3) on",
+     [](const Parameters& given) {
+       const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+       for (const int descriptor : open_descriptors()) {
+         if (descriptor >= first_of(given) && descriptor != null) {
+           dup2(null, descriptor);
+         }
+       }
+       return done();
+     }},
+    {"/descriptors/fill", Harm::lasts, "opens files until there are no descriptors left",
+     [](const Parameters&) { return done(std::to_string(open_many(1L << 20).size()) + "\n"); }},
+    {"/descriptors/many", Harm::none, "opens `count` (900) files of its own and writes to each",
+     [](const Parameters& given) {
+       const std::vector<int> all = open_many(number(given, "count", 900));
+       long written = 0;
+       for (const int descriptor : all) {
+         written += write(descriptor, "mine alone\n", 11) == 11 ? 1 : 0;
+       }
+       for (const int descriptor : all) {
+         close(descriptor);
+       }
+       return done(std::to_string(written) + "\n");
+     }},
+    {"/descriptors/leak", Harm::lasts, "opens `count` (100) files and forgets them",
+     [](const Parameters& given) {
+       return done(std::to_string(open_many(number(given, "count", 100)).size()) + "\n");
+     }},
+    {"/descriptors/non-blocking", Harm::lasts, "makes all that is open non-blocking",
+     [](const Parameters&) {
+       for (const int descriptor : open_descriptors()) {
+         fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK);
+       }
+       return done();
+     }},
+    {"/descriptors/blocking", Harm::lasts, "makes all that is open blocking",
+     [](const Parameters&) {
+       for (const int descriptor : open_descriptors()) {
+         fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK);
+       }
+       return done();
+     }},
+    {"/descriptors/inheritable", Harm::lasts, "takes FD_CLOEXEC from all that is open",
+     [](const Parameters&) {
+       for (const int descriptor : open_descriptors()) {
+         fcntl(descriptor, F_SETFD, 0);
+       }
+       return done();
+     }},
+    {"/descriptors/shutdown", Harm::ends, "shuts every socket that it finds down",
+     [](const Parameters&) {
+       for (const int descriptor : open_descriptors()) {
+         shutdown(descriptor, SHUT_RDWR);
+       }
+       return done();
+     }},
+    {"/descriptors/limit", Harm::lasts, "lowers the limit of open files to `count` (16)",
+     [](const Parameters& given) {
+       const auto count = static_cast<rlim_t>(number(given, "count", 16));
+       const rlimit limit{count, count};
+       setrlimit(RLIMIT_NOFILE, &limit);
+       return done();
+     }},
+};
+
+}  // namespace
+
+std::span<const Misbehaviour> descriptors() { return kTable; }
+
+}  // namespace hostile

@@ -39,8 +39,12 @@ void each_header(ngx_list_t& headers, Visit visit) {
 bool push_header(ngx_list_t& headers, ngx_pool_t* pool, const HeaderName& name,
                  const ngx_str_t& value);
 
-// Removes all headers with this name (by same_cgi_name) from a list of *inbound* headers, where
-// nginx has no mark for a deleted one. False when memory ran out.
+// Both are for a list of *inbound* headers, where nginx has no mark for a deleted one, and mean all
+// headers with this name by same_cgi_name. False when memory ran out.
+//
+// Makes the header be there once, with this value: where the first copy stood, else at the end.
+bool set_header(ngx_list_t& headers, ngx_pool_t* pool, const HeaderName& name,
+                const ngx_str_t& value);
 bool drop_headers(ngx_list_t& headers, ngx_pool_t* pool, const HeaderName& name);
 
 }  // namespace forktail

@@ -100,8 +100,8 @@ bool choose_id(ngx_http_request_t* r, const SrvConf* conf, Identity* identity,
 // The upstream is to see one id, ours, under one spelling of its name.
 bool set_upstream_header(ngx_http_request_t* r, const HeaderName& name, const ngx_str_t& id) {
   ngx_list_t& headers = r->headers_in.headers;
-  return drop_headers(headers, r->pool, name) &&
-         (id.len == 0 || push_header(headers, r->pool, name, id));
+  return id.len == 0 ? drop_headers(headers, r->pool, name)
+                     : set_header(headers, r->pool, name, id);
 }
 
 bool fill(ngx_http_request_t* r, const SrvConf* conf, Identity* identity) {

@@ -100,10 +100,9 @@ bool trace(ngx_http_request_t* r, Identity* identity,
   identity->span_id = {id::kSpanIdLength, text + 36};
 
   ngx_list_t& headers = r->headers_in.headers;
-  return drop_headers(headers, r->pool, kTraceparent) &&
-         drop_headers(headers, r->pool, kTracestate) &&
-         push_header(headers, r->pool, kTraceparent, identity->traceparent) &&
-         (state.len == 0 || push_header(headers, r->pool, kTracestate, state));
+  return set_header(headers, r->pool, kTraceparent, identity->traceparent) &&
+         (state.len == 0 ? drop_headers(headers, r->pool, kTracestate)
+                         : set_header(headers, r->pool, kTracestate, state));
 }
 
 }  // namespace forktail

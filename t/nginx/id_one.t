@@ -277,7 +277,7 @@ qr/logged $::Hex 444/
 --- upstream
 --- error_code: 400
 --- response_body_like eval
-qr/\Atraceparent: 00-($::Hex)-(?!2{16})[0-9a-f]{16}-02\nX-Request-ID: \1\n\z/
+qr/\AX-Request-ID: ($::Hex)\ntraceparent: 00-\1-(?!2{16})[0-9a-f]{16}-02\n\z/
 
 
 

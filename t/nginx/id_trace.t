@@ -284,7 +284,7 @@ tracestate:
 tracestate: ,fw529a3039@dt=x y z,,
 --- upstream
 --- response_body_like chomp
-\AA: 1\ntraceparent: .*\ntracestate: rojo=00f067aa0ba902b7,congo=t61rcWkgMzE,fw529a3039@dt=x y z\nX-Request-ID: .*\n\z
+\Atraceparent: .*\ntracestate: rojo=00f067aa0ba902b7,congo=t61rcWkgMzE,fw529a3039@dt=x y z\nA: 1\nX-Request-ID: .*\n\z
 
 
 

@@ -9,7 +9,7 @@
 #include <stdexcept>
 #include <system_error>
 
-#include "server/descriptor.h"
+#include "server/os/descriptor.h"
 #include "wire/address.h"
 
 namespace forktail::cli {

@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "cli/serve_options.h"
-#include "server/activation.h"
-#include "server/handover.h"
-#include "server/serve.h"
+#include "server/child/handover.h"
+#include "server/master/activation.h"
+#include "server/master/serve.h"
 
 namespace forktail::cli {
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "server/options.h"
+#include "server/shared/options.h"
 
 namespace forktail::cli {
 

@@ -18,7 +18,7 @@
 #include <string_view>
 #include <vector>
 
-#include "server/request_loop.h"
+#include "server/request/request_loop.h"
 #include "wire/packet.h"
 
 namespace {

@@ -22,7 +22,7 @@
 #include <thread>
 #include <utility>
 
-#include "server/descriptor.h"
+#include "server/os/descriptor.h"
 
 namespace forktail::server {
 

@@ -1,0 +1,165 @@
+#include "server/child/template.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "server/child/app_library.h"
+#include "server/child/handover.h"
+#include "server/os/title.h"
+#include "server/shared/logging.h"
+
+namespace forktail::server {
+
+namespace {
+
+void default_signals() {
+  for (int number = 1; number < NSIG; ++number) {
+    if (number != SIGPIPE && number != SIGXFSZ) {
+      ::signal(number, SIG_DFL);
+    }
+  }
+  // A terminal sends these to the whole process group; the master decides what they mean.
+  for (const int number : {SIGINT, SIGQUIT, SIGHUP}) {
+    ::signal(number, SIG_IGN);
+  }
+  sigset_t none;
+  sigemptyset(&none);
+  pthread_sigmask(SIG_SETMASK, &none, nullptr);
+}
+
+void close_inherited(const Household& household, const Channel& master) {
+  std::vector<int> keep = household.dispatch.mailboxes.descriptors();
+  const std::vector<int>& listeners = household.dispatch.listeners;
+  keep.insert(keep.end(), listeners.begin(), listeners.end());
+  keep.push_back(household.dispatch.epoll.get());
+  keep.push_back(household.dispatch.kept.memfd());
+  keep.push_back(household.slots.memfd());
+  keep.push_back(household.sink.descriptor());
+  if (household.log_groups != nullptr) {
+    keep.push_back(household.log_groups->memfd());
+  }
+  keep.push_back(master.descriptor());
+  close_all_but(keep);
+}
+
+// Runs in the worker's process. Its parent is about to end, which makes the master its parent.
+[[noreturn]] void begin_worker(const Household& household, int id, pid_t forker,
+                               const Channel& channel, App* app) {
+  while (getppid() == forker) {
+    sched_yield();
+  }
+  die_with_master(household.master);
+  if (household.options.fork_mode == ForkMode::exec) {
+    const std::string why = exec_worker(household, id, channel);
+    channel.send({MessageType::start_failed, id, why});
+    _exit(1);
+  }
+  run_worker(household, id, channel, app);
+}
+
+// Forks a worker that is not this process's child but the master's: through a process in between
+// that ends at once, whereupon the kernel gives its child to the nearest subreaper. Returns an
+// error's text.
+std::string fork_worker(const Household& household, int id, Channel channel, const Channel& master,
+                        App* app) {
+  std::fflush(nullptr);  // what is unwritten would be written once by each worker
+  household.sink.reopen_if_moved();
+  const pid_t forker = fork();
+  if (forker < 0) {
+    return std::generic_category().message(errno);
+  }
+  if (forker == 0) {
+    const pid_t self = getpid();
+    const pid_t worker = fork();
+    if (worker == 0) {
+      ::close(master.descriptor());
+      begin_worker(household, id, self, channel, app);
+    }
+    if (worker > 0) {
+      household.slots.seat(id - 1).pid = worker;
+    }
+    _exit(worker < 0 ? errno : 0);
+  }
+  int status = 0;
+  while (waitpid(forker, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (status == 0) {
+    return {};
+  }
+  return WIFEXITED(status) ? std::generic_category().message(WEXITSTATUS(status))
+                           : std::string("the forking process was killed");
+}
+
+App* load_for_all(const Household& household, const Channel& master) {
+  if (household.options.fork_mode != ForkMode::preload) {
+    return nullptr;
+  }
+  try {
+    return &load_app(household.options.app);
+  } catch (const std::exception& error) {
+    master.send({MessageType::load_failed, 0, error.what()});
+    std::fflush(nullptr);
+    _exit(1);
+  }
+}
+
+// Forks a worker for each order, until the generation leaves.
+[[noreturn]] void obey_orders(const Household& household, const Channel& master, App* app) {
+  master.send({MessageType::loaded});
+  for (;;) {
+    pollfd watched{master.descriptor(), POLLIN, 0};
+    poll(&watched, 1, -1);
+    bool ended = false;
+    std::optional<Message> order = master.receive(ended);
+    if (ended) {
+      std::fflush(nullptr);
+      _exit(0);  // the generation is leaving, and needs no more workers
+    }
+    if (!order || order->type != MessageType::spawn) {
+      continue;
+    }
+    const std::string error =
+        fork_worker(household, order->worker, Channel(std::move(order->descriptor)), master, app);
+    if (!error.empty()) {
+      master.send({MessageType::spawn_failed, order->worker, error});
+    }
+  }
+}
+
+}  // namespace
+
+void run_template(const Household& household, Channel master) {
+  die_with_master(household.master);
+  default_signals();
+  close_inherited(household, master);
+  apply_to_process(household.options);  // which a reload may have changed
+  set_log_level(household.sink, household.options);
+  household.sink.set_identity({0, household.generation});
+  set_title(household.options.procname_prefix,
+            fmt::format("template, generation {}", household.generation));
+  App* app = load_for_all(household, master);
+  obey_orders(household, master, app);
+}
+
+void run_promoted_template(const Household& household, Channel master, App& app) {
+  default_signals();
+  household.sink.set_identity({0, household.generation});
+  set_title(household.options.procname_prefix,
+            fmt::format("template, generation {}", household.generation));
+  obey_orders(household, master, &app);
+}
+
+}  // namespace forktail::server

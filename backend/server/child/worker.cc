@@ -1,0 +1,229 @@
+#include "server/child/worker.h"
+
+#include <fmt/format.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "server/child/app_library.h"
+#include "server/child/crash.h"
+#include "server/child/promotion.h"
+#include "server/child/retirement.h"
+#include "server/child/timeout.h"
+#include "server/dispatch/interrupts.h"
+#include "server/os/scheduling.h"
+#include "server/os/stack_trace.h"
+#include "server/os/title.h"
+#include "server/request/request_loop.h"
+#include "server/shared/thrown_by.h"
+
+namespace forktail::server {
+
+namespace {
+
+// libc's generators continue the template's sequence in every worker; an own seed for each is the
+// cure.
+void reseed_libc() {
+  unsigned seeds[3] = {};
+  if (getrandom(seeds, sizeof(seeds), 0) == sizeof(seeds)) {
+    srand(seeds[0]);
+    srandom(seeds[1]);
+    srand48(seeds[2]);  // NOLINT(concurrency-mt-unsafe): the one thread there is
+  }
+}
+
+class WorkerProcess {
+ public:
+  WorkerProcess(const Household& household, int id, const Channel& master, App& app)
+      : household_(household),
+        master_(master),
+        app_(app),
+        worker_{id, household.generation, household.options.threads, household.options.fork_mode},
+        seat_(household.slots.seat(id - 1)),
+        ready_(household.dispatch, id, household.options.keepalive_timeout,
+               household.options.socket_timeout),
+        retirement_(household.options, static_cast<unsigned>(random())) {}
+
+  [[nodiscard]] const Worker& worker() const { return worker_; }
+
+  // Serves in all threads until the worker is to leave.
+  void serve() {
+    std::vector<std::thread> others;
+    std::atomic<int> joined = 0;
+    for (int i = 1; i < worker_.threads; ++i) {
+      others.emplace_back([this, i, &joined] {
+        const SignalStack signal_stack;
+        while (joined.load() != i - 1) {
+          std::this_thread::yield();
+        }
+        interrupts::join();
+        joined = i;
+        serve_thread(i);
+      });
+    }
+    while (joined.load() != worker_.threads - 1) {
+      std::this_thread::yield();
+    }
+    interrupts::join();
+    serve_thread(0);
+    for (std::thread& other : others) {
+      other.join();
+    }
+  }
+
+ private:
+  void serve_thread(int index) {
+    wake_without_interrupting();
+    Board& board = household_.slots.board();
+    Slot& slot = household_.slots.slot(worker_.id - 1, index);
+    slot.set_thread(gettid());
+    RequestLoop loop(app_, household_.options, worker_, ready_, household_.sink, slot, board,
+                     index);
+    while (!interrupts::pending(interrupts::kLeave)) {
+      const std::uint64_t before = slot.requests();
+      if (!loop.serve_next()) {
+        attend();
+      } else if (slot.requests() != before) {  // a health check is no request
+        retire_when_due(board);
+      }
+    }
+    announce_leave();
+    while (loop.serve_at_hand()) {
+    }
+    if (board.stopping) {
+      // Nobody else will serve those who wait in the listen queue.
+      while (loop.serve_queued()) {
+      }
+    }
+    if (board.leaving) {
+      serve_last_requests(loop, index);
+    }
+  }
+
+  // Of the peers that keep connections to this generation, each may be about to use one.
+  void serve_last_requests(RequestLoop& loop, int index) {
+    constexpr std::chrono::seconds kPatience{2};
+    constexpr std::chrono::milliseconds kLook{10};
+    const auto end = std::chrono::steady_clock::now() + kPatience;
+    ready_.give_back_idle(index);
+    // What another worker has in hand, for this very look or for a request, is that one's to end.
+    while (ready_.any_idle()) {
+      if (std::chrono::steady_clock::now() >= end) {
+        return ready_.drop_idle(index);
+      }
+      loop.serve_within(kLook);
+    }
+  }
+
+  void retire_when_due(Board& board) {
+    const std::string reason = retirement_.due();
+    int nobody = 0;
+    if (!reason.empty() && board.retiring.compare_exchange_strong(nobody, worker_.id)) {
+      spdlog::info("worker {} is replaced: {}", worker_.id, reason);
+      kill(getpid(), SIGTERM);
+    }
+  }
+
+  // Before it has left: from now on the master bounds how long that may take.
+  void announce_leave() {
+    if (!announced_.exchange(true)) {
+      master_.send({MessageType::leaving, worker_.id});
+    }
+  }
+
+  void attend() {
+    if (interrupts::take(interrupts::kReopen)) {
+      reopen_log();
+    }
+    if (interrupts::take(interrupts::kMail)) {
+      ready_.read_mail();
+    }
+  }
+
+  void reopen_log() {
+    const std::uint32_t round = household_.slots.board().reopen;
+    if (!household_.sink.reopen()) {
+      seat_.reopen_failed = round;
+    }
+    seat_.reopened = round;
+  }
+
+  const Household& household_;
+  const Channel& master_;
+  App& app_;
+  Worker worker_;
+  Seat& seat_;
+  ReadyList ready_;
+  Retirement retirement_;
+  std::atomic<bool> announced_ = false;
+};
+
+[[noreturn]] void fail_start(const Channel& master, const std::string& why) {
+  master.send({MessageType::start_failed, 0, why});
+  std::fflush(nullptr);
+  _exit(1);
+}
+
+}  // namespace
+
+void die_with_master(pid_t master) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != master) {
+    _exit(1);  // it ended before the line above
+  }
+}
+
+void run_worker(const Household& household, int id, const Channel& master, App* app) {
+  household.sink.set_identity({id, household.generation});
+  set_title(household.options.procname_prefix,
+            fmt::format("worker {}, generation {}", id, household.generation));
+  interrupts::install();
+  const SignalStack signal_stack;
+  report_crashes(household.sink);
+  reseed_libc();
+  if (household.log_groups != nullptr) {
+    household.sink.gather(household.log_groups->of(id - 1));
+  }
+  if (app == nullptr) {
+    if (const auto thrown = thrown_by([&] { app = &load_app(household.options.app); })) {
+      fail_start(master, *thrown);
+    }
+  }
+  WorkerProcess process(household, id, master, *app);
+  if (household.options.harakiri.count() > 0) {
+    start_timeout_watch(*app, household.sink);
+  }
+  if (const auto thrown = thrown_by([&] { app->on_worker_start(process.worker()); })) {
+    fail_start(master, "on_worker_start threw: " + *thrown);
+  }
+  note_loaded_objects();
+  if (household.slots.board().leaving || !master.send({MessageType::ready, id})) {
+    _exit(0);  // the generation has been given up while this worker started
+  }
+  process.serve();
+  if (const auto thrown = thrown_by([&] { app->on_worker_stop(); })) {
+    spdlog::error("on_worker_stop threw: {}", *thrown);
+  }
+  bool ended = false;
+  std::optional<Message> order = master.receive(ended);
+  if (order && order->type == MessageType::promote && !household.slots.board().leaving) {
+    become_template(household, id, master, Channel(std::move(order->descriptor)), *app);
+  }
+  // No destructors: they would touch, and so copy, every page that the worker shares with the
+  // template.
+  std::fflush(nullptr);
+  _exit(0);
+}
+
+}  // namespace forktail::server

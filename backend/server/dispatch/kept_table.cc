@@ -1,0 +1,61 @@
+#include "server/dispatch/kept_table.h"
+
+namespace forktail::server {
+
+std::size_t KeptTable::size_for(int capacity, int seats) {
+  return sizeof(Board) + sizeof(Slot) * static_cast<std::size_t>(capacity) +
+         sizeof(std::atomic<bool>) * static_cast<std::size_t>(seats + 1);
+}
+
+KeptTable::KeptTable(int base, int capacity, int seats)
+    : base_(base),
+      capacity_(capacity),
+      seats_(seats),
+      memory_("kept connections", size_for(capacity, seats)) {}
+
+KeptTable::KeptTable(int memfd, int base, int capacity, int seats)
+    : base_(base),
+      capacity_(capacity),
+      seats_(seats),
+      memory_("kept connections", size_for(capacity, seats), Descriptor(memfd)) {}
+
+std::optional<KeptId> KeptTable::allocate(std::uint32_t owner) {
+  for (std::uint32_t slot = 0; slot < static_cast<std::uint32_t>(capacity_); ++slot) {
+    std::uint64_t state = at(slot).state.load(std::memory_order_relaxed);
+    const std::uint32_t version = version_of(state) + 1;
+    if (holder_of(state) == kFree &&
+        at(slot).state.compare_exchange_strong(state, state_of(version, owner))) {
+      at(slot).given_back = false;
+      at(slot).fresh = true;
+      return KeptId{slot, version};
+    }
+  }
+  return std::nullopt;
+}
+
+bool KeptTable::claim(KeptId id, std::uint32_t owner) {
+  std::uint64_t expected = state_of(id.version, kIdle);
+  return at(id.slot).state.compare_exchange_strong(expected, state_of(id.version, owner));
+}
+
+void KeptTable::release(KeptId id, std::int64_t deadline_ns, bool fresh) {
+  at(id.slot).deadline_ns = deadline_ns;
+  at(id.slot).fresh = fresh;
+  at(id.slot).state = state_of(id.version, kIdle);
+}
+
+// A version in use is odd, a free slot's is even: none is ever 0, which stands for no connection.
+void KeptTable::free(KeptId id) { at(id.slot).state = state_of(id.version + 1, kFree); }
+
+void KeptTable::set_peers_keep(bool keep) {
+  if (peers_keep() != keep) {  // a store would take the cache line from all the others
+    board().peers_keep.store(keep, std::memory_order_relaxed);
+  }
+}
+
+void KeptTable::set_occupied(int seat, bool occupied) {
+  seat_flag(seat) = occupied;
+  ++board().membership;
+}
+
+}  // namespace forktail::server

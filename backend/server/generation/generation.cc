@@ -1,0 +1,413 @@
+#include "server/generation/generation.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include "server/child/template.h"
+#include "server/child/worker.h"
+#include "server/shared/describe.h"
+
+namespace forktail::server {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+std::vector<int> descriptors_of(const std::vector<Listener>& listeners) {
+  std::vector<int> descriptors;
+  descriptors.reserve(listeners.size());
+  for (const Listener& listener : listeners) {
+    descriptors.push_back(listener.descriptor.get());
+  }
+  return descriptors;
+}
+
+// Room to scale to twice the workers; each seat costs every process two descriptors.
+int seats_for(const Options& options) { return options.processes * 2 + 8; }
+
+int first_workers(const Options& options) {
+  return options.cheaper == 0 ? options.processes
+                              : std::max(options.cheaper, options.cheaper_initial);
+}
+
+}  // namespace
+
+Generation::Generation(int number, Options options, const std::vector<Listener>& listeners,
+                       log::Sink& sink, DescriptorRange range)
+    : number_(number),
+      options_(std::move(options)),
+      range_(range),
+      sink_(sink),
+      slots_(seats_for(options_), options_.threads),
+      keeper_(descriptors_of(listeners), range.base, range.count, seats_for(options_)),
+      overseer_(options_, slots_),
+      wanted_(first_workers(options_)) {
+  if (options_.log_groups) {
+    log_groups_.emplace(slots_.seats(), slots_.threads());
+  }
+  start_template();
+}
+
+Generation::Generation(int number, Options options, const std::vector<Listener>& listeners,
+                       log::Sink& sink, DescriptorRange range, const Promotion& promotion)
+    : number_(number),
+      options_(std::move(options)),
+      range_(range),
+      sink_(sink),
+      slots_(seats_for(options_), options_.threads),
+      keeper_(descriptors_of(listeners), range.base, range.count, seats_for(options_)),
+      overseer_(options_, slots_),
+      wanted_(first_workers(options_)) {
+  adopt_template(promotion);
+}
+
+void Generation::start_template() {
+  auto [ours, theirs] = Channel::make();
+  const pid_t master = getpid();
+  const pid_t pid = fork();
+  if (pid < 0) {
+    throw std::system_error(errno, std::generic_category(), "cannot fork the template");
+  }
+  if (pid == 0) {
+    const Household household{master,
+                              number_,
+                              options_,
+                              slots_,
+                              keeper_.share(),
+                              sink_,
+                              log_groups_ ? &*log_groups_ : nullptr};
+    run_template(household, std::move(theirs));
+  }
+  template_pid_ = pid;
+  template_ = std::move(ours);
+  template_loaded_ = false;
+  template_started_ = Clock::now();
+  restart_template_at_.reset();
+}
+
+void Generation::start_missing_workers() {
+  if (!template_loaded_ || (phase_ != Phase::starting && phase_ != Phase::serving)) {
+    return;
+  }
+  const Clock::time_point now = Clock::now();
+  for (int id = 1; id <= wanted_; ++id) {
+    const auto absent = absent_.find(id);
+    if (!workers_.contains(id) && (absent == absent_.end() || absent->second <= now)) {
+      absent_.erase(id);
+      start_worker(id);
+    }
+  }
+}
+
+void Generation::start_worker(int id) {
+  auto [ours, theirs] = Channel::make();
+  slots_.seat(id - 1).pid = 0;
+  for (int thread = 0; thread < slots_.threads(); ++thread) {
+    slots_.slot(id - 1, thread).clear();
+  }
+  if (log_groups_) {
+    log_groups_->clear(id - 1);
+  }
+  keeper_.admit(id);
+  slots_.seat(id - 1).reopened = slots_.board().reopen.load();
+  if (template_.send({MessageType::spawn, id, {}, theirs.release()})) {
+    if (!first_starts_.insert(id).second) {
+      ++history_[id].respawns;
+    }
+    workers_[id] = {std::move(ours), Clock::now()};
+    workers_[id].requests_before = counters_of(id).requests;
+  } else {
+    absent_[id] =
+        Clock::now() + milliseconds(100);  // its queue is full, or it is about to be reaped
+  }
+}
+
+void Generation::watch(std::vector<pollfd>& watched) const {
+  const auto add = [&](const Channel& channel) {
+    if (channel.descriptor() >= 0) {
+      watched.push_back({channel.descriptor(), POLLIN, 0});
+    }
+  };
+  add(template_);
+  watched.push_back({keeper_.incoming(), POLLIN, 0});
+  for (const auto& [id, child] : workers_) {
+    add(child.channel);
+  }
+}
+
+void Generation::read_messages() {
+  keeper_.read_mail();
+  read_template_messages();
+  std::vector<std::pair<int, Message>> messages;  // acting on one may change the map
+  for (auto& [id, child] : workers_) {
+    bool ended = child.channel.descriptor() < 0;
+    while (!ended) {
+      std::optional<Message> message = child.channel.receive(ended);
+      if (!message) {
+        break;
+      }
+      messages.emplace_back(id, std::move(*message));
+    }
+    if (ended) {
+      child.channel.close();  // its death is about to be reported
+    }
+  }
+  for (const auto& [id, message] : messages) {
+    on_worker_message(id, message);
+  }
+}
+
+void Generation::read_template_messages() {
+  bool ended = template_.descriptor() < 0;
+  while (!ended) {
+    const std::optional<Message> message = template_.receive(ended);
+    if (!message) {
+      break;
+    }
+    if (message->type == MessageType::loaded) {
+      template_loaded_ = true;
+      start_missing_workers();
+    } else if (message->type == MessageType::load_failed) {
+      if (phase_ == Phase::starting) {
+        fail(message->text);
+      } else {
+        spdlog::error("the template could not load again: {}", message->text);
+      }
+    } else if (message->type == MessageType::spawn_failed) {
+      spdlog::error("worker {} could not be forked: {}", message->worker, message->text);
+      workers_.erase(message->worker);
+      keeper_.dismiss(message->worker);
+      absent_[message->worker] =
+          Clock::now() + std::max(backoff_[message->worker].after_death({}), milliseconds(100));
+    }
+  }
+  if (ended) {
+    template_.close();
+  }
+}
+
+void Generation::on_worker_message(int id, const Message& message) {
+  if (message.type == MessageType::ready) {
+    workers_[id].ready = true;
+    if (slots_.seat(id - 1).reopened < slots_.board().reopen) {
+      signal_worker(id, SIGUSR1);  // the log was to be reopened while it started
+    }
+    spdlog::info("{} ready", describe(id, slots_.seat(id - 1).pid));
+    if (slots_.board().retiring == id) {
+      slots_.board().retiring = 0;
+    }
+    check_serving();
+  } else if (message.type == MessageType::start_failed) {
+    if (phase_ == Phase::starting) {
+      fail(fmt::format("worker {} could not start: {}", id, message.text));
+    } else {
+      spdlog::error("worker {} could not start: {}", id, message.text);
+      note_failed_start(fmt::format("worker {} could not start: {}", id, message.text));
+      workers_[id].failed = true;
+    }
+  } else if (message.type == MessageType::promoted && id == promoting_) {
+    on_promoted(id);
+  } else if (message.type == MessageType::promotion_failed && id == promoting_) {
+    on_promotion_failed(message.text);
+  } else if (message.type == MessageType::leaving) {
+    Child& child = workers_[id];
+    child.leaving = true;
+    child.kill_at = child.kill_at.value_or(Clock::now() + options_.worker_reload_mercy);
+  }
+}
+
+bool Generation::accepting() const {
+  return std::any_of(workers_.begin(), workers_.end(),
+                     [](const auto& worker) { return worker.second.ready; });
+}
+
+void Generation::check_serving() {
+  const auto ready = std::count_if(workers_.begin(), workers_.end(),
+                                   [](const auto& worker) { return worker.second.ready; });
+  if (phase_ == Phase::starting && ready >= wanted_) {
+    phase_ = Phase::serving;
+  }
+}
+
+std::optional<Generation::Clock::time_point> Generation::next_deadline() const {
+  std::optional<Clock::time_point> next = keeper_.next_deadline();
+  const auto consider = [&](Clock::time_point at) {
+    if (!next || at < *next) {
+      next = at;
+    }
+  };
+  if (overseer_.next()) {
+    consider(*overseer_.next());
+  }
+  if (const auto start = next_start_deadline()) {
+    consider(*start);
+  }
+  for (const auto& [id, child] : workers_) {
+    if (child.kill_at) {
+      consider(*child.kill_at);
+    } else if (options_.max_worker_lifetime.count() > 0 && child.ready &&
+               slots_.board().retiring == 0) {
+      consider(child.started + options_.max_worker_lifetime);
+    }
+  }
+  if (restart_template_at_) {
+    consider(*restart_template_at_);
+  }
+  if (template_loaded_) {
+    for (const auto& [id, until] : absent_) {
+      consider(until);
+    }
+  }
+  return next;
+}
+
+void Generation::act_on_deadlines() {
+  const Clock::time_point now = Clock::now();
+  keeper_.act_on_deadlines();
+  for (const int id : keeper_.take_due_for_mail()) {
+    if (workers_.contains(id) && workers_.at(id).ready) {  // before, the signal would end it
+      signal_worker(id, SIGUSR2);
+    }
+  }
+  for (auto& [id, child] : workers_) {
+    if (child.kill_at && *child.kill_at <= now) {
+      spdlog::warn("killing {}: it had not left within its mercy",
+                   describe(id, slots_.seat(id - 1).pid));
+      child.kill_at.reset();
+      signal_worker(id, SIGKILL);
+    }
+  }
+  give_up_slow_starts();
+  retire_the_old();
+  oversee();
+  if (restart_template_at_ && *restart_template_at_ <= now) {
+    try {
+      start_template();
+    } catch (const std::system_error& error) {
+      spdlog::error("{}", error.what());
+      restart_template_at_ = now + std::chrono::seconds(1);
+    }
+  }
+  start_missing_workers();
+}
+
+void Generation::scale(int wanted) {
+  wanted_ = std::clamp(wanted, 1, slots_.seats());
+  for (auto& [id, child] : workers_) {
+    if (id > wanted_ && !child.leaving) {
+      send_away(id, child, options_.worker_reload_mercy);
+    }
+  }
+  std::erase_if(absent_, [&](const auto& absence) { return absence.first > wanted_; });
+  start_missing_workers();
+}
+
+void Generation::send_away(int id, Child& child, milliseconds mercy) {
+  child.leaving = true;
+  child.kill_at = Clock::now() + mercy;
+  signal_worker(id, SIGTERM);
+}
+
+void Generation::reopen_logs() {
+  ++slots_.board().reopen;
+  for (const auto& [id, child] : workers_) {
+    if (child.ready) {  // before, the signal would end it
+      signal_worker(id, SIGUSR1);
+    }
+  }
+}
+
+void Generation::signal_worker(int id, int signal) const {
+  const pid_t pid = slots_.seat(id - 1).pid;
+  if (pid > 0) {
+    ::kill(pid, signal);
+  }
+}
+
+void Generation::leave(bool stopping) {
+  if (phase_ != Phase::failed) {
+    phase_ = Phase::leaving;
+  }
+  slots_.board().stopping = stopping;
+  slots_.board().leaving = true;
+  keeper_.stop_accepting();
+  template_.close();
+  if (template_pid_ > 0 && !template_loaded_) {
+    ::kill(template_pid_,
+           SIGKILL);  // it looks at its channel when it has loaded, which may be never
+  }
+  absent_.clear();
+  restart_template_at_.reset();
+  for (auto& [id, child] : workers_) {
+    send_away(id, child, options_.reload_mercy);
+  }
+}
+
+void Generation::kill(const std::string& why) {
+  for (auto& [id, child] : workers_) {
+    spdlog::warn("killing {}: {}", describe(id, slots_.seat(id - 1).pid), why);
+    child.kill_at.reset();
+  }
+  kill_processes();
+}
+
+void Generation::fail(const std::string& why) {
+  if (phase_ == Phase::failed) {
+    return;
+  }
+  phase_ = Phase::failed;
+  failure_ = why;
+  slots_.board().leaving = true;
+  absent_.clear();
+  restart_template_at_.reset();
+  for (auto& [id, child] : workers_) {
+    if (!child.ready) {
+      signal_worker(id, SIGKILL);
+    } else if (!child.leaving) {
+      // It has accepted connections like any other, and what it has begun it answers.
+      send_away(id, child, options_.worker_reload_mercy);
+    }
+  }
+  kill_template();
+}
+
+void Generation::note_failed_start(const std::string& why) {
+  ++failed_starts_;
+  last_failed_start_ = why;
+}
+
+void Generation::kill_processes() const {
+  for (const auto& [id, child] : workers_) {
+    signal_worker(id, SIGKILL);
+  }
+  kill_template();
+}
+
+void Generation::kill_template() const {
+  if (template_pid_ > 0) {
+    ::kill(template_pid_, SIGKILL);
+  }
+}
+
+// Those that the template was told to fork and did not. One that it was just forking finds its
+// channel closed and ends by itself.
+void Generation::forget_unforked_workers() {
+  std::erase_if(workers_, [&](const auto& worker) {
+    const int id = worker.first;
+    if (slots_.seat(id - 1).pid != 0) {
+      return false;
+    }
+    keeper_.dismiss(id);
+    return true;
+  });
+}
+
+}  // namespace forktail::server

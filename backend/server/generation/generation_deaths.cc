@@ -1,0 +1,130 @@
+// What a generation does about its processes' deaths.
+#include <fmt/format.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+
+#include <array>
+#include <vector>
+
+#include "server/generation/generation.h"
+#include "server/shared/describe.h"
+
+namespace forktail::server {
+
+std::optional<int> Generation::worker_of(pid_t pid) const {
+  for (const auto& [id, child] : workers_) {
+    if (slots_.seat(id - 1).pid == pid) {
+      return id;
+    }
+  }
+  return std::nullopt;
+}
+
+bool Generation::reap(pid_t pid, int status) {
+  if (pid == template_pid_) {
+    template_pid_ = 0;
+    read_template_messages();  // why it could not load, if it said so
+    template_.close();
+    template_loaded_ = false;
+    forget_unforked_workers();
+    if (phase_ == Phase::starting) {
+      fail(
+          fmt::format("the template was {} while it loaded the application", how_it_ended(status)));
+    } else if (phase_ == Phase::serving) {
+      const auto wait = template_backoff_.after_death(Clock::now() - template_started_);
+      spdlog::error("the template (pid {}) was {}; starting another in {} ms", pid,
+                    how_it_ended(status), wait.count());
+      restart_template_at_ = Clock::now() + wait;
+    }
+    return true;
+  }
+  const std::optional<int> id = worker_of(pid);
+  if (!id) {
+    return false;
+  }
+  read_messages();  // its last words
+  if (!workers_.contains(*id) || slots_.seat(*id - 1).pid != pid) {
+    promotion_ = Promotion{0, {}, fmt::format("the promoted worker was {}", how_it_ended(status))};
+    return true;
+  }
+  if (*id == promoting_) {
+    on_promotion_failed(fmt::format("worker {} was {}", *id, how_it_ended(status)));
+  }
+  on_worker_gone(*id, how_it_ended(status));
+  return true;
+}
+
+void Generation::on_worker_gone(int id, const std::string& how) {
+  const pid_t pid = slots_.seat(id - 1).pid;
+  const Child& child = workers_.at(id);
+  const std::vector<bool> resumed =
+      keeper_.resume(id, slots_.threads(), Clock::now() + options_.keepalive_timeout,
+                     [&](int thread, bool waiting) {
+                       return slots_.slot(id - 1, thread).between_requests(waiting);
+                     });
+  if (log_groups_) {
+    sink_.write_gathered(log_groups_->of(id - 1), true);
+  }
+  // One that is told to leave before it has installed its handlers is ended by the signal itself.
+  const bool expected =
+      child.leaving && (how == how_it_ended(0) || (!child.ready && how == how_it_ended(SIGTERM)));
+  if (!expected) {
+    ++history_[id].crashes;
+    spdlog::error("{} {}", describe(id, pid), how);
+    log_in_flight(id, pid, how, resumed);
+    sink_.mend_after_kill();
+  } else {
+    spdlog::info("{} left", describe(id, pid));
+  }
+  if (slots_.board().retiring == id && id > wanted_) {
+    slots_.board().retiring = 0;  // it has no successor for the next one to wait for
+  }
+  const bool was_ready = child.ready;
+  const bool said_why = child.failed;
+  const auto lived = Clock::now() - child.started;
+  slots_.seat(id - 1).pid = 0;
+  workers_.erase(id);
+  keeper_.dismiss(id);
+  if (!was_ready && !expected) {
+    const std::string why = fmt::format("worker {} was {} while it started", id, how);
+    if (phase_ == Phase::starting) {
+      fail(why);
+    } else if (!said_why) {
+      note_failed_start(why);
+    }
+  }
+  if (phase_ == Phase::starting || phase_ == Phase::serving) {
+    const auto longest = was_ready ? Backoff::kLongestOnceReady : Backoff::kLongest;
+    const auto wait =
+        expected ? std::chrono::milliseconds(0) : backoff_[id].after_death(lived, longest);
+    absent_[id] = Clock::now() + wait;
+    start_missing_workers();
+  }
+}
+
+// One line for each request that died with its worker, under the request's id; `resumed` says, by
+// thread, whose connection another worker goes on with: those requests had been answered, or not
+// begun.
+void Generation::log_in_flight(int id, pid_t pid, const std::string& what,
+                               const std::vector<bool>& resumed) const {
+  const auto now = Clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
+  for (int thread = 0; thread < slots_.threads(); ++thread) {
+    const Slot& slot = slots_.slot(id - 1, thread);
+    const SlotRequest request = slot.last_request();
+    const bool survived = resumed[static_cast<std::size_t>(thread)];
+    if (request.state == SlotState::idle || (request.state == SlotState::reading && survived)) {
+      continue;
+    }
+    const bool answered = request.state == SlotState::writing && (survived || slot.answered());
+    const std::string line = fmt::format("{} {} {} {}", describe(id, pid), what,
+                                         answered ? "after" : "while", describe(request, now));
+    const std::array<log::Field, 4> fields{
+        {{"event", std::string_view(answered ? "answered" : "lost")},
+         {"method", request.method},
+         {"path", request.path},
+         {"lost_worker", std::int64_t{id}}}};
+    sink_.write(answered ? spdlog::level::warn : spdlog::level::err, request.id, line, fields);
+  }
+}
+
+}  // namespace forktail::server

@@ -1,0 +1,79 @@
+// What the server tells of itself: one JSON object with uWSGI's names, so that uwsgitop and its
+// like work, and ours beside them; and the same as Prometheus text.
+//
+// Collected by the master when somebody asks. Counters are sums over all workers that ever were: a
+// respawn or a reload does not take them back.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "server/os/listen_queue.h"
+#include "server/os/process_memory.h"
+#include "server/shared/slots.h"
+
+namespace forktail::server {
+
+// Of one worker, or of many added up.
+struct Counters {
+  std::uint64_t requests = 0;
+  std::uint64_t exceptions = 0;
+  std::uint64_t bytes = 0;      // of response bodies
+  std::uint64_t handle_us = 0;  // in the application
+  std::uint64_t respawns = 0;
+  std::uint64_t harakiris = 0;
+  std::uint64_t crashes = 0;
+
+  void add(const Counters& other);
+};
+
+struct ThreadStats {
+  int thread = 0;
+  pid_t tid = 0;
+  std::uint64_t requests = 0;
+  SlotRequest request;
+  std::int64_t age_ms = 0;  // of the request
+};
+
+struct WorkerStats {
+  int id = 0;
+  int generation = 0;
+  pid_t pid = 0;  // 0: none at the moment
+  bool ready = false;
+  bool leaving = false;
+  std::int64_t last_spawn = 0;  // seconds since the epoch
+  std::uint64_t requests_of_process = 0;
+  Counters counters;
+  ProcessMemory memory;
+  std::vector<ThreadStats> threads;
+};
+
+struct SocketStats {
+  std::string name;
+  std::optional<ListenQueue> queue;
+};
+
+struct Stats {
+  std::string version;
+  pid_t pid = 0;
+  uid_t uid = 0;
+  gid_t gid = 0;
+  std::string cwd;
+  int generation = 0;
+  std::string fork_mode;
+  int wanted = 0;
+  std::uint64_t log_lines_dropped = 0;  // by the master
+  Counters totals;
+  std::vector<SocketStats> sockets;
+  std::vector<WorkerStats> workers;
+};
+
+nlohmann::ordered_json to_json(const Stats& stats);
+std::string to_prometheus(const Stats& stats);
+
+}  // namespace forktail::server

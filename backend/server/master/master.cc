@@ -1,0 +1,418 @@
+#include "server/master/master.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <system_error>
+#include <utility>
+
+#include "server/request/tls.h"
+#include "server/shared/describe.h"
+
+namespace forktail::server {
+
+namespace {
+
+using Phase = Generation::Phase;
+
+Descriptor watch_signals() {
+  sigset_t obeyed;
+  sigemptyset(&obeyed);
+  for (const int signal :
+       {SIGTERM, SIGQUIT, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH, SIGCHLD}) {
+    sigaddset(&obeyed, signal);
+  }
+  pthread_sigmask(SIG_BLOCK, &obeyed, nullptr);
+  Descriptor descriptor(signalfd(-1, &obeyed, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!descriptor) {
+    throw std::system_error(errno, std::generic_category(), "cannot watch for signals");
+  }
+  return descriptor;
+}
+
+}  // namespace
+
+Master::Master(Options options, Means means)
+    : options_(std::move(options)),
+      at_start_(options_),
+      sink_(std::move(means.sink)),
+      listeners_(std::move(means.listeners)),
+      read_options_(std::move(means.read_options)),
+      notifier_(std::move(means.notifier)),
+      program_(means.program),
+      succession_(means.succession),
+      pidfile_(means.pidfile),
+      signals_(watch_signals()),
+      touched_(options_.touch_reload),
+      last_number_(succession_.generation) {
+  // Workers, which their template does not wait for, become children of this process.
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
+}
+
+int Master::run() {
+  open_endpoints();
+  if (succession_.pending()) {
+    notifier_.wait();
+  }
+  notifier_.status("starting");
+  start_generation(options_);
+  while (!exit_code_) {
+    sleep();
+    obey_signals();
+    reload_when_touched();
+    reap();
+    attend_generations();
+    attend_refork();
+    attend_upgrade();
+    attend_succession();
+    notifier_.act_on_deadlines();
+    for (const auto& endpoint : endpoints_) {
+      if (!succession_.pending()) {
+        endpoint->attend();
+      }
+    }
+    resolve_commands();
+    if (sink_->keeps_previous() && logs_reopened()) {
+      sink_->forget_previous();
+    }
+  }
+  for (const auto& endpoint : endpoints_) {
+    endpoint->finish();
+  }
+  return *exit_code_;
+}
+
+// Until a signal, a message or a deadline.
+void Master::sleep() {
+  using std::chrono::milliseconds;
+  std::vector<pollfd> watched{{signals_.get(), POLLIN, 0}};
+  std::optional<Generation::Clock::time_point> deadline;
+  const auto consider = [&](std::optional<Generation::Clock::time_point> next) {
+    if (next && (!deadline || *next < *deadline)) {
+      deadline = next;
+    }
+  };
+  consider(notifier_.next_deadline());
+  consider(touched_.next());
+  for (const auto& generation : generations_) {
+    generation->watch(watched);
+    consider(generation->next_deadline());
+  }
+  if (upgrade_) {
+    upgrade_->watch(watched);
+    consider(upgrade_->next_deadline());
+  }
+  if (succession_.pending()) {
+    watched.push_back({succession_.predecessor.descriptor(), POLLIN, 0});
+  } else {
+    for (const auto& endpoint : endpoints_) {
+      endpoint->watch(watched);
+      consider(endpoint->next_deadline());
+    }
+  }
+  if (!commands_.empty() || sink_->keeps_previous()) {
+    consider(Generation::Clock::now() +
+             milliseconds(10));  // some outcomes show in shared memory only
+  }
+  int timeout = -1;
+  if (deadline) {
+    const auto left = std::chrono::ceil<milliseconds>(*deadline - Generation::Clock::now());
+    timeout = static_cast<int>(std::clamp(left, milliseconds(0), milliseconds(60'000)).count());
+  }
+  poll(watched.data(), watched.size(), timeout);
+}
+
+void Master::obey_signals() {
+  signalfd_siginfo info;
+  while (read(signals_.get(), &info, sizeof(info)) == sizeof(info)) {
+    obey(static_cast<int>(info.ssi_signo));
+  }
+}
+
+void Master::obey(int signal) {
+  switch (signal) {
+    case SIGTERM:
+    case SIGQUIT:
+      return stop(stopping_);
+    case SIGINT:
+      return stop(true);
+    case SIGHUP:
+      reload();
+      return;
+    case SIGUSR1:
+      return reopen_logs();
+    case SIGUSR2:
+      if (const std::string why = begin_upgrade(); !why.empty()) {
+        spdlog::error("can not upgrade: {}", why);
+      }
+      return;
+    case SIGTTIN:
+    case SIGTTOU:
+      if (has_workers()) {
+        scale(current_->wanted() + (signal == SIGTTIN ? 1 : -1));
+        spdlog::info("{} workers wanted", current_->wanted());
+      }
+      return;
+    case SIGWINCH:
+      spdlog::info("SIGWINCH: ending the workers, keeping the master; SIGHUP starts them again");
+      notifier_.status("without workers since SIGWINCH");
+      workers_wanted_ = false;
+      for (const auto& generation : generations_) {
+        generation->leave(false);
+      }
+      return;
+    default:
+      return;  // SIGCHLD, which is seen to by reap()
+  }
+}
+
+void Master::reopen_logs() {
+  log_reopened_ = sink_->reopen_and_keep();
+  for (const auto& generation : generations_) {
+    generation->reopen_logs();
+  }
+}
+
+bool Master::logs_reopened() const {
+  return std::ranges::all_of(generations_,
+                             [](const auto& generation) { return generation->logs_reopened(); });
+}
+
+void Master::reap() {
+  for (;;) {
+    int status = 0;
+    const pid_t pid = waitpid(-1, &status, WNOHANG);
+    if (pid <= 0) {
+      return;
+    }
+    if (upgrade_ && pid == upgrade_->pid()) {
+      on_upgrade_failed(how_it_ended(status));
+      continue;
+    }
+    for (const auto& generation : generations_) {
+      if (generation->reap(pid, status)) {
+        break;  // anything else is an orphan of an application's own
+      }
+    }
+  }
+}
+
+void Master::attend_generations() {
+  for (const auto& generation : generations_) {
+    generation->read_messages();
+    generation->act_on_deadlines();
+  }
+  if (Generation* newest = generations_.empty() ? nullptr : generations_.back().get();
+      newest != nullptr && newest != current_ && newest->phase() == Phase::serving) {
+    take_over(*newest);
+  }
+  tell_systemd_of_first_worker();
+  std::erase_if(generations_, [this](const auto& generation) {
+    if (!generation->gone()) {
+      return false;
+    }
+    on_gone(*generation);
+    return true;
+  });
+  if (generations_.empty() && workers_wanted_ && !upgrade_ && !exit_code_) {
+    exit_code_ = 0;
+  }
+  if (changing()) {
+    return;
+  }
+  if (reload_again_ && !exit_code_) {
+    reload_once_more();
+  } else {
+    next_mode_ = asked_mode_;  // what was tried has served by now, or failed
+  }
+}
+
+// The reload that was asked for while another one was under way.
+void Master::reload_once_more() {
+  reload_again_ = false;
+  const std::string why = reload();
+  if (!why.empty()) {
+    failures_[++last_number_] = why;  // somebody may be waiting for this generation
+  }
+}
+
+// The new generation serves: now, and not before, the others may leave.
+void Master::take_over(Generation& successor) {
+  current_ = &successor;
+  workers_wanted_ = true;
+  options_ = successor.options();
+  touched_.watch(options_.touch_reload);
+  if (next_mode_ == options_.fork_mode) {
+    asked_mode_ = next_mode_;
+  }
+  spdlog::info("{}", serving_status());
+  notifier_.ready(serving_status());
+  told_ready_ = true;
+  if (succession_.pending()) {
+    succession_.predecessor.send({MessageType::ready});
+  }
+  for (const auto& generation : generations_) {
+    if (generation.get() != current_) {
+      generation->leave(false);
+    }
+  }
+}
+
+void Master::scale(int wanted) {
+  current_->scale(wanted);
+  notifier_.status(serving_status());
+}
+
+std::string Master::serving_status() const {
+  return fmt::format("generation {} serves with {} workers, fork mode {}", current_->number(),
+                     current_->wanted(), to_string(current_->options().fork_mode));
+}
+
+// The start of the server is over, for those who wait for it, before all of its workers are there.
+void Master::tell_systemd_of_first_worker() {
+  if (!told_ready_ && !generations_.empty() && generations_.back()->accepting()) {
+    notifier_.ready("the first worker accepts requests");
+    told_ready_ = true;
+  }
+}
+
+void Master::on_gone(const Generation& generation) {
+  if (&generation == current_) {
+    current_ = nullptr;
+  }
+  past_.add(generation.totals());
+  if (generation.phase() != Phase::failed) {
+    spdlog::info("generation {} has left", generation.number());
+    return;
+  }
+  failures_[generation.number()] = generation.failure();
+  if (current_ != nullptr) {
+    const std::string status =
+        fmt::format("generation {} could not start, generation {} goes on serving: {}",
+                    generation.number(), current_->number(), generation.failure());
+    spdlog::error("{}", status);
+    notifier_.ready(status);  // a reload that is over, though it failed
+  } else if (!workers_wanted_) {
+    spdlog::error("generation {} could not start, the server goes on without workers: {}",
+                  generation.number(), generation.failure());
+  } else {
+    spdlog::critical("could not start: {}", generation.failure());
+    if (succession_.pending()) {
+      succession_.predecessor.send({MessageType::start_failed, 0, generation.failure()});
+    }
+    if (sink_->descriptor() != STDERR_FILENO) {
+      fmt::print(stderr, "forktail serve: could not start: {}\n", generation.failure());
+    }
+    exit_code_ = stopping_ ? 0 : 1;
+  }
+}
+
+void Master::start_generation(Options options) {
+  const DescriptorRange range = free_range();
+  if (range.count == 0 && options.keepalive_timeout.count() > 0) {
+    spdlog::warn("no descriptors are left to keep connections in this generation");
+  }
+  generations_.push_back(
+      std::make_unique<Generation>(++last_number_, std::move(options), listeners_, *sink_, range));
+}
+
+// Kept connections live at the upper end of what RLIMIT_NOFILE allows, out of the way of the lowest
+// numbers, which the system gives to everything else. Generations that overlap need ranges of their
+// own.
+DescriptorRange Master::free_range() const {
+  constexpr int kRanges = 4;
+  constexpr int kHighest = 16384;  // the kernel's table of a process grows up to the highest number
+  constexpr int kMostKept = 1024;
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  const int top = static_cast<int>(std::min<rlim_t>(limit.rlim_cur, kHighest));
+  const int count = std::min(kMostKept, top / (2 * kRanges));
+  for (int i = 1; i <= kRanges; ++i) {
+    const int base = top - i * count;
+    const bool taken =
+        std::any_of(generations_.begin(), generations_.end(),
+                    [base](const auto& generation) { return generation->range().base == base; });
+    if (!taken) {
+      return {base, count};
+    }
+  }
+  return {};
+}
+
+std::string Master::reload() {
+  if (stopping_) {
+    return "the server is stopping";
+  }
+  if (upgrade_ || replaced_) {
+    spdlog::warn("no reload: an upgrade is under way, which reads the configuration anew");
+    return "an upgrade is under way, which reads the configuration anew";
+  }
+  if (changing()) {
+    reload_again_ = true;
+    spdlog::info("a reload is under way; another one follows it");
+    return {};
+  }
+  spdlog::info("reloading");
+  notifier_.reloading("reloading");
+  try {
+    Options options = read_options_();
+    options.tls = load_tls(options);
+    if (const auto names = fixed_options_that_differ(at_start_, options); !names.empty()) {
+      spdlog::warn("{} changed, which takes an upgrade (SIGUSR2) or a restart",
+                   fmt::join(names, ", "));
+    }
+    if (next_mode_) {
+      set_fork_mode(options, *next_mode_);
+    }
+    start_generation(std::move(options));
+    return {};
+  } catch (const std::exception& error) {
+    spdlog::error("can not reload, nothing has changed: {}", error.what());
+    notifier_.ready(fmt::format("can not reload, nothing has changed: {}", error.what()));
+    return error.what();
+  }
+}
+
+void Master::reload_when_touched() {
+  const std::optional<std::string> path = touched_.changed(Generation::Clock::now());
+  if (path && !stopping_) {
+    spdlog::info("{} was touched (touch-reload)", *path);
+    reload();
+  }
+}
+
+void Master::stop(bool at_once) {
+  if (!stopping_) {
+    spdlog::info("stopping");
+    notifier_.stopping();
+    refuse_new_connections(listeners_);
+  }
+  stopping_ = true;
+  if (upgrade_) {
+    upgrade_->give_up("the server is stopping");
+  }
+  workers_wanted_ = true;  // so that the end of the last worker ends the master
+  // Those who wait at a socket of somebody else's find another server there, by and by.
+  const bool queues_end = std::any_of(listeners_.begin(), listeners_.end(),
+                                      [](const Listener& listener) { return listener.ours; });
+  for (const auto& generation : generations_) {
+    generation->leave(queues_end);  // or it would replace those it loses
+    if (at_once) {
+      generation->kill("the server was told to stop at once");
+    }
+  }
+}
+
+}  // namespace forktail::server

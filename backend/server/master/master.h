@@ -1,0 +1,139 @@
+// The master: owns the listening sockets, the log and the generations, obeys signals, reaps. One
+// thread, one loop, and never a line of an application's code.
+//
+// Signals: TERM, QUIT stop gracefully (a second one kills), INT stops at once, HUP reloads, USR1
+// reopens the logs, USR2 upgrades the binary, TTIN and TTOU start and end a worker, WINCH ends the
+// workers and keeps the master.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "log/sink.h"
+#include "server/generation/generation.h"
+#include "server/generation/stats.h"
+#include "server/master/endpoint.h"
+#include "server/master/notifier.h"
+#include "server/master/pidfile.h"
+#include "server/master/succession.h"
+#include "server/master/upgrade.h"
+#include "server/os/descriptor.h"
+#include "server/os/program.h"
+#include "server/os/touched_files.h"
+#include "server/shared/listeners.h"
+#include "server/shared/options.h"
+
+namespace forktail::server {
+
+class Master {
+ public:
+  // Reads the configuration anew for a reload; throws std::exception when it is not usable.
+  using ReadOptions = std::function<Options()>;
+
+  // What somebody on the control socket waits for.
+  struct Command {
+    enum class Kind { generation, reopen, scale, upgrade, stop };
+    int client;
+    Kind kind;
+    int generation = 0;     // the one that is to serve, or to have so many workers
+    int failed_starts = 0;  // that it has had before
+  };
+
+  // What it has besides its options. The references must outlive it.
+  struct Means {
+    std::shared_ptr<log::Sink> sink;
+    std::vector<Listener> listeners;
+    ReadOptions read_options;
+    Notifier notifier;
+    const Program& program;
+    Succession& succession;
+    Pidfile& pidfile;
+  };
+
+  Master(Options options, Means means);
+
+  // Runs the server until it is told to stop. Returns the program's exit code: 0 after a stop, 1
+  // when the application could never be started.
+  int run();
+
+ private:
+  void sleep();
+  void obey_signals();
+  void obey(int signal);
+  void reap();
+  void attend_generations();
+  void start_generation(Options options);
+  [[nodiscard]] DescriptorRange free_range() const;
+  // Returns why it could not even begin; empty when it has.
+  std::string reload();
+  void reload_once_more();
+  void reload_when_touched();
+  void reopen_logs();
+  [[nodiscard]] bool logs_reopened() const;
+  void stop(bool at_once);
+  void take_over(Generation& successor);
+  void tell_systemd_of_first_worker();
+  void on_gone(const Generation& generation);
+  // A generation serves, and SIGWINCH has not sent it away.
+  [[nodiscard]] bool has_workers() const { return current_ != nullptr && workers_wanted_; }
+  void scale(int wanted);
+  [[nodiscard]] std::string serving_status() const;
+  // A generation is starting, or about to.
+  [[nodiscard]] bool changing() const;
+  std::string refork();
+  void attend_refork();
+  // The same.
+  std::string begin_upgrade();
+  void attend_upgrade();
+  void hand_over();
+  void on_upgrade_failed(const std::string& how);
+  void attend_succession();
+  void take_charge();
+  void open_endpoints();
+  std::optional<std::string> command(int client, const std::string& line);
+  void resolve_commands();
+  [[nodiscard]] std::optional<std::string> outcome(const Command& command) const;
+  [[nodiscard]] std::optional<std::string> reopen_outcome() const;
+  [[nodiscard]] Stats stats() const;
+
+  Options options_;
+  const Options at_start_;
+  std::shared_ptr<log::Sink> sink_;
+  std::vector<Listener> listeners_;
+  ReadOptions read_options_;
+  Notifier notifier_;
+  const Program& program_;
+  Succession& succession_;
+  Pidfile& pidfile_;
+  Descriptor signals_;
+  TouchedFiles touched_;
+
+  std::vector<std::unique_ptr<Generation>> generations_;  // in order of their numbers
+  Generation* current_ = nullptr;                         // the newest that has ever served
+  int last_number_ = 0;
+  bool stopping_ = false;
+  bool told_ready_ = false;    // systemd knows that there are workers
+  bool reload_again_ = false;  // asked for while a reload was under way
+  bool workers_wanted_ = true;
+  int refork_number_ = 0;  // of the generation that a promoted worker is to be the template of
+  std::optional<int> exit_code_;
+
+  std::optional<Upgrade> upgrade_;
+  std::string upgrade_outcome_;  // of the last one
+  bool replaced_ = false;        // its successor is in charge
+
+  std::vector<std::unique_ptr<Endpoint>> endpoints_;
+  Endpoint* control_ = nullptr;
+  std::vector<Command> commands_;
+  std::optional<ForkMode> asked_mode_;  // by `mode`, over the configuration's; it has served
+  std::optional<ForkMode> next_mode_;   // for the next generation: that, or one that is to be tried
+  bool log_reopened_ = true;            // the master's own, the last time that it was to be
+  std::map<int, std::string> failures_;  // why generations could not start, while somebody asks
+  Counters past_;                        // of the generations that have left
+};
+
+}  // namespace forktail::server

@@ -1,0 +1,112 @@
+#include "server/os/users.h"
+
+#include <fmt/format.h>
+#include <grp.h>
+#include <pwd.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <optional>
+#include <stdexcept>
+#include <system_error>
+
+namespace forktail::server {
+
+namespace {
+
+std::optional<id_t> number(const std::string& text) {
+  id_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    return std::nullopt;
+  }
+  return value;
+}
+
+struct FoundUser {
+  std::string name;  // empty for a number that has no name
+  uid_t uid;
+  std::optional<gid_t> primary_group;
+};
+
+FoundUser find_user(const std::string& text) {
+  passwd entry{};
+  passwd* found = nullptr;
+  std::array<char, 4096> buffer;
+  const std::optional<id_t> uid = number(text);
+  if (uid) {
+    getpwuid_r(*uid, &entry, buffer.data(), buffer.size(), &found);
+  } else {
+    getpwnam_r(text.c_str(), &entry, buffer.data(), buffer.size(), &found);
+  }
+  if (found != nullptr) {
+    return {entry.pw_name, entry.pw_uid, entry.pw_gid};
+  }
+  if (!uid) {
+    throw std::runtime_error(fmt::format("there is no user `{}`", text));
+  }
+  return {"", *uid, std::nullopt};
+}
+
+gid_t find_group(const std::string& text) {
+  if (const std::optional<id_t> gid = number(text)) {
+    return *gid;
+  }
+  group entry{};
+  group* found = nullptr;
+  std::array<char, 16384> buffer;
+  getgrnam_r(text.c_str(), &entry, buffer.data(), buffer.size(), &found);
+  if (found == nullptr) {
+    throw std::runtime_error(fmt::format("there is no group `{}`", text));
+  }
+  return entry.gr_gid;
+}
+
+[[noreturn]] void refuse(const char* call, const std::string& whom) {
+  throw std::runtime_error(
+      fmt::format("cannot become {}: {}: {}", whom, call, std::generic_category().message(errno)));
+}
+
+}  // namespace
+
+UserAndGroup find_user_and_group(const std::string& text) {
+  const std::size_t colon = text.find(':');
+  const std::string user = text.substr(0, colon);
+  const std::string group = colon == std::string::npos ? "" : text.substr(colon + 1);
+  constexpr auto kUnchanged = static_cast<id_t>(-1);
+  return {user.empty() ? kUnchanged : find_user(user).uid,
+          group.empty() ? kUnchanged : find_group(group)};
+}
+
+void become(const std::string& uid, const std::string& gid) {
+  if (uid.empty() && gid.empty()) {
+    return;
+  }
+  std::optional<FoundUser> user;
+  std::optional<gid_t> group;
+  if (!uid.empty()) {
+    user = find_user(uid);
+    group = user->primary_group;
+  }
+  if (!gid.empty()) {
+    group = find_group(gid);
+  }
+  if (getuid() == 0) {
+    const bool dropped = user && !user->name.empty() && group
+                             ? initgroups(user->name.c_str(), *group) == 0
+                             : setgroups(0, nullptr) == 0;
+    if (!dropped) {
+      refuse("setgroups", "gid " + gid);
+    }
+  }
+  if (group && setgid(*group) != 0) {
+    refuse("setgid", gid.empty() ? uid : gid);
+  }
+  if (user && setuid(user->uid) != 0) {
+    refuse("setuid", uid);
+  }
+}
+
+}  // namespace forktail::server

@@ -1,0 +1,140 @@
+#include "server/request/connection.h"
+
+#include <poll.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "server/request/tls.h"
+
+namespace forktail::server {
+
+namespace {
+
+ssize_t send_some(int descriptor, std::span<iovec> parts, bool more_follows) {
+  const int flags = MSG_NOSIGNAL | (more_follows ? MSG_MORE : 0);
+  if (parts.size() == 1) {
+    return send(descriptor, parts.front().iov_base, parts.front().iov_len, flags);
+  }
+  msghdr message{};
+  message.msg_iov = parts.data();
+  message.msg_iovlen = parts.size();
+  return sendmsg(descriptor, &message, flags);
+}
+
+}  // namespace
+
+Connection::Outcome Connection::wait(short events, Clock::time_point deadline) const {
+  for (;;) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+    if (left <= 0) {
+      return Outcome::late;
+    }
+    pollfd watched{descriptor_, events, 0};
+    const int ready = poll(&watched, 1, static_cast<int>(std::min<long>(left, 60'000)));
+    if (ready > 0) {
+      return Outcome::done;
+    }
+    if (ready < 0 && errno != EINTR) {
+      return Outcome::failed;
+    }
+  }
+}
+
+Connection::Outcome Connection::read(std::span<char> out, std::size_t least,
+                                     Clock::time_point deadline, std::size_t& got) {
+  got = 0;
+  while (got < least) {
+    const ssize_t size = tls_ != nullptr ? tls_->read(out.data() + got, out.size() - got)
+                                         : recv(descriptor_, out.data() + got, out.size() - got, 0);
+    if (size > 0) {
+      got += static_cast<std::size_t>(size);
+    } else if (size == 0) {
+      return Outcome::ended;
+    } else if (errno == EAGAIN) {
+      const short events = tls_ != nullptr ? tls_->wanted() : short{POLLIN};
+      if (const Outcome outcome = wait(events, deadline); outcome != Outcome::done) {
+        return outcome;
+      }
+    } else if (errno != EINTR) {
+      return Outcome::failed;
+    }
+  }
+  return Outcome::done;
+}
+
+Connection::Outcome Connection::write(std::span<iovec> parts, std::chrono::milliseconds patience,
+                                      bool more_follows) {
+  if (tls_ != nullptr) {
+    return write_tls(parts, patience);
+  }
+  while (!parts.empty()) {
+    const ssize_t size = send_some(descriptor_, parts, more_follows);
+    if (size < 0) {
+      if (errno == EAGAIN) {
+        const Outcome outcome = wait(POLLOUT, Clock::now() + patience);
+        if (outcome != Outcome::done) {
+          return outcome;
+        }
+      } else if (errno != EINTR) {
+        return Outcome::failed;
+      }
+      continue;
+    }
+    auto sent = static_cast<std::size_t>(size);
+    while (!parts.empty() && sent >= parts.front().iov_len) {
+      sent -= parts.front().iov_len;
+      parts = parts.subspan(1);
+    }
+    if (!parts.empty()) {
+      parts.front().iov_base = static_cast<char*>(parts.front().iov_base) + sent;
+      parts.front().iov_len -= sent;
+    }
+  }
+  return Outcome::done;
+}
+
+Connection::Outcome Connection::send_file(int file, std::uint64_t size,
+                                          std::chrono::milliseconds patience, std::uint64_t& sent) {
+  if (tls_ != nullptr) {
+    return send_file_tls(file, size, patience, sent);
+  }
+  off_t offset = 0;
+  Outcome outcome = Outcome::done;
+  while (outcome == Outcome::done && static_cast<std::uint64_t>(offset) < size) {
+    const ssize_t taken =
+        sendfile(descriptor_, file, &offset, size - static_cast<std::uint64_t>(offset));
+    if (taken == 0) {
+      outcome = Outcome::ended;
+    } else if (taken < 0 && errno == EAGAIN) {
+      outcome = wait(POLLOUT, Clock::now() + patience);
+    } else if (taken < 0 && errno != EINTR) {
+      outcome = Outcome::failed;
+    }
+  }
+  sent = static_cast<std::uint64_t>(offset);
+  return outcome;
+}
+
+void Connection::linger() {
+  constexpr auto kPatience = std::chrono::milliseconds(200);
+  constexpr std::size_t kMost = 1U << 20;
+  if (tls_ != nullptr) {
+    tls_->finish();
+    tls_ = nullptr;  // what comes now is of no interest, so it need not be understood
+  }
+  shutdown(descriptor_, SHUT_WR);
+  std::array<char, 16384> unwanted;
+  const Clock::time_point deadline = Clock::now() + kPatience;
+  std::size_t got = 0;
+  for (std::size_t all = 0; all < kMost; all += got) {
+    if (read(unwanted, 1, deadline, got) != Outcome::done) {
+      break;
+    }
+  }
+}
+
+}  // namespace forktail::server

@@ -1,0 +1,63 @@
+// The messages between the master and its children, over a SOCK_SEQPACKET pair: each message
+// arrives whole or not at all, and the end of a process is an end of file.
+//
+// Owned by one thread in each process; any may send, which never blocks.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "server/os/descriptor.h"
+
+namespace forktail::server {
+
+enum class MessageType : std::uint8_t {
+  // master to template
+  spawn,  // fork worker `worker`; its end of a channel comes along
+  // master to worker
+  promote,  // become a template, see promotion.h; a socket comes along
+  // template to master
+  loaded,        // ready to fork
+  load_failed,   // `text` says why
+  spawn_failed,  // worker `worker` could not be forked, `text` says why
+  // worker to master
+  ready,             // accepts requests
+  start_failed,      // `text` says why
+  leaving,           // it was told to, by whomever, and ends in good order
+  promoted,          // serves no more, and waits on the socket that came with the order
+  promotion_failed,  // `text` says why; it ends
+};
+
+struct Message {
+  MessageType type;
+  int worker = 0;
+  std::string text = {};
+  Descriptor descriptor = {};  // passed along, or empty
+};
+
+class Channel {
+ public:
+  Channel() = default;
+  explicit Channel(Descriptor descriptor) : descriptor_(std::move(descriptor)) {}
+
+  // Both ends. Throws std::system_error.
+  static std::pair<Channel, Channel> make();
+
+  // False when the other side is gone or its queue is full; errno says which. Text over 2,000 bytes
+  // is cut.
+  bool send(const Message& message) const;
+
+  // A message; nothing when none is waiting, or, with `ended` set, when none will ever come.
+  std::optional<Message> receive(bool& ended) const;
+
+  [[nodiscard]] int descriptor() const { return descriptor_.get(); }
+  Descriptor release() { return std::move(descriptor_); }
+  void close() { descriptor_.reset(); }
+
+ private:
+  Descriptor descriptor_;
+};
+
+}  // namespace forktail::server

@@ -1,0 +1,221 @@
+#include "server/shared/listeners.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <spdlog/spdlog.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+#include "server/os/users.h"
+
+namespace forktail::server {
+
+namespace {
+
+// The path of a socket that is a file; empty for TCP and the abstract namespace.
+std::string file_of(const wire::Address& address) {
+  std::string path = address.path();
+  return path.starts_with('@') ? std::string() : path;
+}
+
+[[noreturn]] void refuse(const wire::Address& address, const std::string& why) {
+  throw std::runtime_error(fmt::format("socket {}: {}", address.text, why));
+}
+
+std::string system_text(int error) { return std::generic_category().message(error); }
+
+int somaxconn() {
+  int longest = SOMAXCONN;
+  std::ifstream("/proc/sys/net/core/somaxconn") >> longest;
+  return longest;
+}
+
+int backlog(const Options& options) {
+  const int longest = somaxconn();
+  if (options.listen > longest) {
+    spdlog::warn(
+        "listen = {} is more than the kernel allows: it will cut the listen queue to {} "
+        "(raise it with sysctl net.core.somaxconn={})",
+        options.listen, longest, options.listen);
+  }
+  return options.listen == 0 ? longest : options.listen;
+}
+
+// A socket file that a killed server left behind is removed; one that somebody listens on, or
+// anything that is no socket, is left alone.
+void clear_stale_file(const wire::Address& address) {
+  const std::string path = file_of(address);
+  struct stat status {};
+  if (path.empty() || lstat(path.c_str(), &status) != 0) {
+    return;
+  }
+  if (!S_ISSOCK(status.st_mode)) {
+    refuse(address, "exists and is no socket; give another path or remove it");
+  }
+  const Descriptor probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const int connected = connect(probe.get(), address.get(), address.size);
+  if (connected == 0 || errno != ECONNREFUSED) {
+    refuse(address, "another server listens on it; stop that one or give another path");
+  }
+  unlink(path.c_str());
+}
+
+void set_file_mode(const wire::Address& address, const Options& options) {
+  const std::string path = file_of(address);
+  if (path.empty()) {
+    return;
+  }
+  if (options.chmod_socket && chmod(path.c_str(), *options.chmod_socket) != 0) {
+    refuse(address, "chmod-socket: " + system_text(errno));
+  }
+  if (!options.chown_socket.empty()) {
+    const UserAndGroup owner = find_user_and_group(options.chown_socket);
+    if (chown(path.c_str(), owner.uid, owner.gid) != 0) {
+      refuse(address,
+             fmt::format("chown-socket = {}: {}", options.chown_socket, system_text(errno)));
+    }
+  }
+}
+
+Descriptor bind_socket(const wire::Address& address) {
+  Descriptor listener(
+      socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!listener) {
+    refuse(address, system_text(errno));
+  }
+  if (address.is_unix()) {
+    clear_stale_file(address);
+  } else {
+    const int on = 1;
+    setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    setsockopt(listener.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  }
+  if (bind(listener.get(), address.get(), address.size) != 0) {
+    refuse(address, "cannot bind: " + system_text(errno));
+  }
+  return listener;
+}
+
+wire::Address address_of(int descriptor) {
+  wire::Address address{{}, sizeof(sockaddr_storage), {}};
+  auto* generic = reinterpret_cast<sockaddr*>(&address.storage);
+  if (getsockname(descriptor, generic, &address.size) != 0) {
+    throw std::system_error(errno, std::generic_category(), "getsockname");
+  }
+  if (address.is_unix()) {
+    constexpr std::size_t kHead = offsetof(sockaddr_un, sun_path);
+    const char* path = reinterpret_cast<const char*>(&address.storage) + kHead;
+    const std::size_t size = address.size - kHead;
+    address.text = *path == '\0' && size > 1 ? "@" + std::string(path + 1, size - 1)
+                                             : std::string(path, strnlen(path, size));
+    return address;
+  }
+  std::array<char, NI_MAXHOST> host{};
+  std::array<char, NI_MAXSERV> port{};
+  getnameinfo(generic, address.size, host.data(), host.size(), port.data(), port.size(),
+              NI_NUMERICHOST | NI_NUMERICSERV);
+  address.text = address.storage.ss_family == AF_INET6
+                     ? fmt::format("[{}]:{}", host.data(), port.data())
+                     : fmt::format("{}:{}", host.data(), port.data());
+  return address;
+}
+
+Listener bind_listener(wire::Address address, const Options& options) {
+  Descriptor descriptor = bind_socket(address);
+  Listener listener(std::move(address), std::move(descriptor), true);
+  set_file_mode(listener.address, options);
+  if (listen(listener.descriptor.get(), backlog(options)) != 0) {
+    refuse(listener.address, "cannot listen: " + system_text(errno));
+  }
+  return listener;
+}
+
+}  // namespace
+
+void check_exposure(const wire::Address& address, const Options& options) {
+  if (!address.is_unix() && !address.is_loopback() && !options.plain_tcp &&
+      options.tls_client_ca.empty()) {
+    refuse(
+        address,
+        "the uwsgi protocol has no authentication, so a TCP socket that other machines can reach "
+        "needs TLS with a client CA (tls-cert, tls-key, tls-client-ca), or `plain-tcp = true` if "
+        "the network itself is trusted");
+  }
+}
+
+Listener::Listener(wire::Address where, Descriptor socket, bool is_ours)
+    : address(std::move(where)), descriptor(std::move(socket)), ours(is_ours) {
+  if (const std::string file = file_of(address); !file.empty()) {
+    file_ = std::filesystem::absolute(file).string();
+  }
+}
+
+Listener::~Listener() {
+  if (descriptor && ours && !file_.empty()) {
+    unlink(file_.c_str());
+  }
+}
+
+bool same_address(const wire::Address& one, const wire::Address& other) {
+  return one.size == other.size && std::memcmp(&one.storage, &other.storage, one.size) == 0;
+}
+
+Listener adopt_listener(int number) {
+  Descriptor descriptor(number);
+  fcntl(number, F_SETFD, FD_CLOEXEC);
+  fcntl(number, F_SETFL, fcntl(number, F_GETFL) | O_NONBLOCK);
+  wire::Address address = address_of(number);
+  return {std::move(address), std::move(descriptor), false};
+}
+
+std::vector<Listener> open_listeners(const Options& options, std::vector<Listener> handed_over) {
+  std::vector<Listener> listeners = std::move(handed_over);
+  for (const Listener& listener : listeners) {
+    check_exposure(listener.address, options);
+  }
+  const std::size_t given = listeners.size();
+  for (const std::string& text : options.sockets) {
+    wire::Address address = wire::parse_address(text);
+    const auto end = listeners.begin() + static_cast<std::ptrdiff_t>(given);
+    if (std::none_of(listeners.begin(), end, [&](const Listener& listener) {
+          return same_address(listener.address, address);
+        })) {
+      check_exposure(address, options);
+      listeners.push_back(bind_listener(std::move(address), options));
+    }
+  }
+  if (listeners.empty()) {
+    throw std::runtime_error(
+        "socket: is missing: give at least one with --socket, or have systemd hand one over");
+  }
+  return listeners;
+}
+
+Listener open_own_listener(const std::string& text) {
+  return bind_listener(wire::parse_address(text), Options{});
+}
+
+void refuse_new_connections(const std::vector<Listener>& listeners) {
+  for (const Listener& listener : listeners) {
+    if (listener.ours && listener.address.is_unix()) {
+      shutdown(listener.descriptor.get(), SHUT_RDWR);
+    }
+  }
+}
+
+}  // namespace forktail::server

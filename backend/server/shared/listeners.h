@@ -1,0 +1,53 @@
+// The listening sockets: bound by the master before anything else, or handed over to it, inherited
+// by all, never closed by a worker.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "server/os/descriptor.h"
+#include "server/shared/options.h"
+#include "wire/address.h"
+
+namespace forktail::server {
+
+// A listening socket, and its file if it has one and is this process's own: then the file goes with
+// it. Others' sockets (systemd's, or those that another binary's master also listens on) go on
+// listening without this process, so nothing is done to them but accepting.
+class Listener {
+ public:
+  Listener(wire::Address where, Descriptor socket, bool is_ours);
+  ~Listener();
+  Listener(Listener&& other) noexcept = default;
+  Listener& operator=(Listener&&) = delete;
+
+  wire::Address address;
+  Descriptor descriptor;
+  bool ours;
+
+ private:
+  std::string file_;  // absolute, as the working directory may change
+};
+
+// Listens on all of `options.sockets`, without blocking. Those that are among `handed_over` are
+// taken from there; what is left of these is listened on as well. Throws std::runtime_error naming
+// the socket and the cure: an address in use by a living server, a path that is no socket, TCP
+// beyond loopback without `plain-tcp`. A socket file that nobody listens on any more is taken over.
+std::vector<Listener> open_listeners(const Options& options, std::vector<Listener> handed_over);
+
+// One that was opened elsewhere.
+Listener adopt_listener(int descriptor);
+
+// Throws std::runtime_error when `address` could be reached by other machines unprotected.
+void check_exposure(const wire::Address& address, const Options& options);
+
+[[nodiscard]] bool same_address(const wire::Address& one, const wire::Address& other);
+
+// For the server's own endpoints. Throws as above.
+Listener open_own_listener(const std::string& address);
+
+// Refuses new connections while those in the listen queue stay acceptable (our own unix sockets
+// only: on TCP the same call would drop the queue).
+void refuse_new_connections(const std::vector<Listener>& listeners);
+
+}  // namespace forktail::server

@@ -1,0 +1,41 @@
+#include "server/shared/log_groups.h"
+
+namespace forktail::server {
+
+namespace {
+
+constexpr const char* kWhat = "the requests' log lines";
+
+std::size_t bytes_a_seat(int threads) {
+  return sizeof(log::Order) + sizeof(log::Group) * static_cast<std::size_t>(threads);
+}
+
+std::size_t bytes_for(int seats, int threads) {
+  return bytes_a_seat(threads) * static_cast<std::size_t>(seats);
+}
+
+}  // namespace
+
+LogGroups::LogGroups(int seats, int threads)
+    : threads_(threads), memory_(kWhat, bytes_for(seats, threads)) {}
+
+LogGroups::LogGroups(int memfd, int seats, int threads)
+    : threads_(threads), memory_(kWhat, bytes_for(seats, threads), Descriptor(memfd)) {}
+
+log::Gathering LogGroups::of(int seat) const {
+  std::byte* base = memory_.base() + bytes_a_seat(threads_) * static_cast<std::size_t>(seat);
+  return {reinterpret_cast<log::Order*>(base),
+          {reinterpret_cast<log::Group*>(base + sizeof(log::Order)),
+           static_cast<std::size_t>(threads_)}};
+}
+
+void LogGroups::clear(int seat) const {
+  const log::Gathering gathering = of(seat);
+  gathering.order->make_shared();
+  for (log::Group& group : gathering.groups) {
+    group.end();
+    group.clear();
+  }
+}
+
+}  // namespace forktail::server

@@ -1,0 +1,168 @@
+#include "server/shared/slots.h"
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "id/validate.h"
+#include "wire/request_head.h"
+
+namespace forktail::server {
+
+namespace {
+
+constexpr std::size_t kBoardSize = 64;
+constexpr std::size_t kSlotStride = (sizeof(Slot) + 63) / 64 * 64;  // no two threads share a line
+static_assert(sizeof(Board) <= kBoardSize);
+static_assert(std::atomic<SlotState>::is_always_lock_free &&
+              std::atomic<std::uint64_t>::is_always_lock_free);
+
+std::size_t bytes_for(int seats, int threads) {
+  const auto count = static_cast<std::size_t>(seats);
+  return kBoardSize + count * (sizeof(Seat) + static_cast<std::size_t>(threads) * kSlotStride);
+}
+
+}  // namespace
+
+std::string_view to_string(SlotState state) {
+  switch (state) {
+    case SlotState::idle:
+      return "idle";
+    case SlotState::reading:
+      return "reading";
+    case SlotState::handling:
+      return "handling";
+    case SlotState::writing:
+      return "writing";
+  }
+  return "unknown";
+}
+
+template <std::size_t N>
+void Slot::Text<N>::set(std::string_view text) noexcept {
+  size = static_cast<std::uint16_t>(std::min(text.size(), N));
+  std::copy_n(text.begin(), size, chars.begin());
+}
+
+template <std::size_t N>
+std::string_view Slot::Text<N>::view() const noexcept {
+  return {chars.data(), std::min<std::size_t>(size, N)};
+}
+
+void Slot::begin_reading(std::int64_t now_ns) noexcept {
+  version_.fetch_add(1, std::memory_order_acq_rel);
+  id_.size = 0;
+  method_.size = 0;
+  path_.size = 0;
+  std::fill_n(packet_.begin(), wire::kHeaderSize, '\0');
+  received_.store(0, std::memory_order_relaxed);
+  since_ns_.store(now_ns, std::memory_order_relaxed);
+  state_.store(SlotState::reading, std::memory_order_relaxed);
+  version_.fetch_add(1, std::memory_order_release);
+}
+
+void Slot::begin_handling(std::string_view id, std::string_view method,
+                          std::string_view path) noexcept {
+  version_.fetch_add(1, std::memory_order_acq_rel);
+  id_.set(id);
+  method_.set(method);
+  path_.set(path);
+  state_.store(SlotState::handling, std::memory_order_relaxed);
+  version_.fetch_add(1, std::memory_order_release);
+}
+
+void Slot::begin_writing(bool offered) noexcept {
+  offered_.store(offered, std::memory_order_relaxed);
+  answered_.store(false, std::memory_order_relaxed);
+  state_.store(SlotState::writing, std::memory_order_release);
+}
+
+void Slot::finish(bool served) noexcept {
+  if (served) {
+    add(requests_, 1);
+  }
+  state_.store(SlotState::idle, std::memory_order_release);
+}
+
+SlotRequest Slot::snapshot() const {
+  SlotRequest request;
+  // A writer needs nanoseconds, or, when it is interrupted, its next time slice. One that died in
+  // between leaves the count odd for good, hence the limit.
+  for (int attempt = 0; attempt < 300; ++attempt) {
+    if (attempt > 100) {
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
+    const std::uint32_t before = version_.load(std::memory_order_acquire);
+    request.state = state_.load(std::memory_order_relaxed);
+    request.since_ns = since_ns_.load(std::memory_order_relaxed);
+    request.id = id_.view();
+    request.method = method_.view();
+    request.path = path_.view();
+    // Adds nothing, but no read above can come after it (ThreadSanitizer knows no fences).
+    if (before % 2 == 0 && before == version_.fetch_add(0, std::memory_order_acq_rel)) {
+      break;
+    }
+  }
+  return request;
+}
+
+SlotRequest Slot::last_request() const {
+  SlotRequest request = snapshot();
+  if (request.state != SlotState::reading) {
+    return request;
+  }
+  const std::string_view packet(packet_.data(), packet_.size());
+  const wire::PacketHeader header =
+      wire::read_header(std::span(packet_).first<wire::kHeaderSize>());
+  const std::size_t size = wire::kHeaderSize + header.datasize;
+  // Nothing noted: it was killed as the first read returned, and nearly all packets come in one.
+  const std::uint32_t received = received_;
+  wire::RequestHead head;
+  if (header.modifier1 == wire::kModifierRequest && (received == 0 || received >= size) &&
+      wire::read_head(packet.substr(wire::kHeaderSize, header.datasize), head).empty()) {
+    request.method = head.method;
+    request.path = head.path;
+    request.id = id::valid(head.request_id) ? head.request_id : "";
+  }
+  return request;
+}
+
+bool Slot::between_requests(bool waiting) const noexcept {
+  switch (state_) {
+    case SlotState::idle:
+      return true;
+    case SlotState::reading:  // no packet begins with four zeros
+      return received_ == 0 && std::all_of(packet_.begin(), packet_.begin() + wire::kHeaderSize,
+                                           [](char c) { return c == '\0'; });
+    case SlotState::handling:
+      return false;
+    case SlotState::writing:
+      return offered_ && (answered_ || waiting);
+  }
+  return false;
+}
+
+void Slot::clear() noexcept {
+  state_.store(SlotState::idle, std::memory_order_relaxed);
+  version_.store(0, std::memory_order_release);
+}
+
+Slots::Slots(int seats, int threads)
+    : seats_(seats), threads_(threads), memory_("the workers' slots", bytes_for(seats, threads)) {}
+
+Slots::Slots(int memfd, int seats, int threads)
+    : seats_(seats),
+      threads_(threads),
+      memory_("the workers' slots", bytes_for(seats, threads), Descriptor(memfd)) {}
+
+Seat& Slots::seat(int index) const {
+  return reinterpret_cast<Seat*>(memory_.base() + kBoardSize)[index];
+}
+
+Slot& Slots::slot(int seat, int thread) const {
+  std::byte* slots = memory_.base() + kBoardSize + static_cast<std::size_t>(seats_) * sizeof(Seat);
+  return *reinterpret_cast<Slot*>(slots +
+                                  static_cast<std::size_t>(seat * threads_ + thread) * kSlotStride);
+}
+
+}  // namespace forktail::server

@@ -1,0 +1,156 @@
+// The shared memory in which the workers say what they are doing, and from which the master learns
+// what a dead one was doing.
+//
+// Made by the master, one a generation, as a memfd that all inherit (also over an exec). A *seat*
+// is one worker process's place (worker N sits on seat N - 1); it has one Slot for each thread.
+// Each Slot is written by its own thread only and read by anybody: a reader takes a snapshot and,
+// by the version count, never a half-written one of a living writer. Of a dead writer the last
+// complete and the begun state are all that there is, and both are readable.
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "server/os/shared_memory.h"
+#include "wire/packet.h"
+
+namespace forktail::server {
+
+enum class SlotState : std::uint32_t { idle, reading, handling, writing };
+
+std::string_view to_string(SlotState state);
+
+// What is known of the request in a slot. Text is cut to what fits.
+struct SlotRequest {
+  SlotState state = SlotState::idle;
+  std::int64_t since_ns = 0;  // CLOCK_MONOTONIC at the request's begin
+  std::string id;
+  std::string method;
+  std::string path;
+};
+
+class Slot {
+ public:
+  // The request's way through a worker, called by the slot's own thread. finish() comes last: when
+  // the connection has been closed, or before it is given to others.
+  void begin_reading(std::int64_t now_ns) noexcept;
+  void begin_handling(std::string_view id, std::string_view method, std::string_view path) noexcept;
+  // `offered`: the answer promises to keep the connection.
+  void begin_writing(bool offered) noexcept;
+  void end_writing() noexcept { answered_.store(true, std::memory_order_release); }
+  void finish(bool served) noexcept;
+
+  // Where the packet is read to, and how much of it has come: the master can name a request that
+  // died before it was parsed.
+  [[nodiscard]] std::span<char> packet() noexcept { return packet_; }
+  void note_received(std::size_t size) noexcept {
+    received_.store(static_cast<std::uint32_t>(size), std::memory_order_release);
+  }
+
+  void count_exception() noexcept { add(exceptions_, 1); }
+  void count_response(std::uint64_t bytes, std::uint64_t handle_us) noexcept {
+    add(bytes_, bytes);
+    add(handle_us_, handle_us);
+  }
+
+  // The thread that the slot belongs to, from now on.
+  void set_thread(pid_t tid) noexcept { tid_.store(tid, std::memory_order_relaxed); }
+
+  [[nodiscard]] SlotRequest snapshot() const;
+  [[nodiscard]] SlotState state() const noexcept { return state_.load(std::memory_order_relaxed); }
+  [[nodiscard]] pid_t thread() const noexcept { return tid_.load(std::memory_order_relaxed); }
+
+  // Of a dead writer: snapshot(), with the name of a request whose packet had come but was not
+  // parsed yet.
+  [[nodiscard]] SlotRequest last_request() const;
+  // Of a dead writer: its answer was wholly sent.
+  [[nodiscard]] bool answered() const noexcept { return answered_; }
+  // Of a dead writer: its connection stands between two requests, so that another worker can go on
+  // with it. `waiting`: something has come on it that nobody has read. A peer that keeps
+  // connections sends its next request only when it has the whole answer to the last one.
+  [[nodiscard]] bool between_requests(bool waiting) const noexcept;
+
+  // Sums over all workers that have had the seat.
+  [[nodiscard]] std::uint64_t requests() const noexcept { return requests_; }
+  [[nodiscard]] std::uint64_t exceptions() const noexcept { return exceptions_; }
+  [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_; }
+  [[nodiscard]] std::uint64_t handle_us() const noexcept { return handle_us_; }
+
+  // Before a new worker takes the seat.
+  void clear() noexcept;
+
+ private:
+  template <std::size_t N>
+  struct Text {
+    std::uint16_t size;
+    std::array<char, N> chars;
+    void set(std::string_view text) noexcept;
+    [[nodiscard]] std::string_view view() const noexcept;
+  };
+
+  // One writer, so this needs no locked instruction.
+  static void add(std::atomic<std::uint64_t>& counter, std::uint64_t more) noexcept {
+    counter.store(counter.load(std::memory_order_relaxed) + more, std::memory_order_relaxed);
+  }
+
+  mutable std::atomic<std::uint32_t> version_;  // odd while the texts are being written
+  std::atomic<SlotState> state_;
+  std::atomic<std::int64_t> since_ns_;
+  std::atomic<pid_t> tid_;
+  std::atomic<std::uint64_t> requests_;
+  std::atomic<std::uint64_t> exceptions_;
+  std::atomic<std::uint64_t> bytes_;
+  std::atomic<std::uint64_t> handle_us_;
+  Text<128> id_;
+  Text<24> method_;
+  Text<256> path_;
+  std::atomic<bool> offered_;
+  std::atomic<bool> answered_;
+  std::atomic<std::uint32_t> received_;
+  // One byte more than a packet: what follows it shows in the same read.
+  std::array<char, wire::kHeaderSize + wire::kMaxData + 1> packet_;
+};
+
+struct alignas(64) Seat {
+  std::atomic<pid_t> pid;                    // 0: free, or being forked
+  std::atomic<std::uint32_t> reopened;       // the log-reopen round that the worker has carried out
+  std::atomic<std::uint32_t> reopen_failed;  // the last round in which it could not
+};
+
+// What the master tells all workers without a message to each.
+struct Board {
+  std::atomic<int> retiring;   // the worker that is being replaced; 0: none
+  std::atomic<bool> leaving;   // no worker of this generation is to start any more
+  std::atomic<bool> stopping;  // the whole server ends: empty the listen queue before leaving
+  std::atomic<std::uint32_t> reopen;  // rounds of log reopening asked for so far
+};
+
+class Slots {
+ public:
+  // In the master. Throws std::system_error.
+  Slots(int seats, int threads);
+  // In a process that was exec'ed.
+  Slots(int memfd, int seats, int threads);
+
+  [[nodiscard]] Board& board() const { return *reinterpret_cast<Board*>(memory_.base()); }
+  [[nodiscard]] Seat& seat(int index) const;
+  [[nodiscard]] Slot& slot(int seat, int thread) const;
+  [[nodiscard]] int seats() const { return seats_; }
+  [[nodiscard]] int threads() const { return threads_; }
+  [[nodiscard]] int memfd() const { return memory_.memfd(); }
+  void release() { memory_.release(); }
+
+ private:
+  int seats_;
+  int threads_;
+  SharedMemory memory_;
+};
+
+}  // namespace forktail::server

@@ -48,4 +48,29 @@ inline ngx_uint_t request_port(const ngx_http_request_t* r) {
 
 #endif
 
+// Whether `r` has a connection to its client for itself in name only: it is a stream of HTTP/2 or
+// HTTP/3, whose end is told by an error.
+inline bool is_stream(const ngx_http_request_t* r) {
+#if (NGX_HTTP_V2)
+  if (r->stream != nullptr) {
+    return true;
+  }
+#endif
+#if (NGX_HTTP_V3)
+  if (r->connection->quic != nullptr) {
+    return true;
+  }
+#endif
+  return false;
+}
+
+// Whether an event's `pending_eof` tells that a peer has closed its connection.
+inline bool reports_end_by_event() {
+#if (NGX_HAVE_EPOLLRDHUP)
+  return (ngx_event_flags & NGX_USE_EPOLL_EVENT) != 0 && ngx_use_epoll_rdhup != 0;
+#else
+  return false;
+#endif
+}
+
 }  // namespace forktail

@@ -1,5 +1,6 @@
 #include "queue_request.h"
 
+#include "compat.h"
 #include "id_headers.h"
 #include "pass.h"
 #include "queue_seats.h"
@@ -102,10 +103,17 @@ void write_queue_time(ngx_http_request_t* r, ngx_msec_t waited) {
   value->data = text;
 }
 
+// Whether the request is still what the ticket was made for. If not, nothing of it may be touched:
+// it belongs to whoever has it now.
+bool is_unchanged(const QueueTicket* ticket) {
+  const ngx_http_request_t* r = ticket->request;
+  return r->upstream == ticket->upstream && r->loc_conf == ticket->loc_conf &&
+         (r->post_action != 0) == ticket->post_action;
+}
+
 // Takes a ticket that waits out of this worker's line.
 void step_out(QueueTicket* ticket) {
   ticket->waited += ngx_current_msec - ticket->since;
-  write_queue_time(ticket->request, ticket->waited);
   // The analyzer takes the next head of the line for the one just removed.
   ngx_queue_remove(&ticket->link);  // NOLINT(clang-analyzer-core.NullDereference)
   if (ticket->timer.timer_set) {
@@ -115,7 +123,10 @@ void step_out(QueueTicket* ticket) {
   if (ngx_queue_empty(&ticket->zone->line) && sweeper->timer_set) {
     ngx_del_timer(sweeper);
   }
-  forget_body_timeout(ticket->request);
+  if (is_unchanged(ticket)) {
+    write_queue_time(ticket->request, ticket->waited);
+    forget_body_timeout(ticket->request);
+  }
 }
 
 void abandon(QueueTicket* ticket, QueueFifo::Exit why) {
@@ -128,10 +139,10 @@ void on_request_end(void* data) { leave_queue(static_cast<QueueTicket*>(data)); 
 
 // The latest ticket of `r` for which `condition` holds; null when there is none.
 template <typename Condition>
-const QueueTicket* find_ticket(const ngx_http_request_t* r, Condition condition) {
+QueueTicket* find_ticket(const ngx_http_request_t* r, Condition condition) {
   for (const ngx_http_cleanup_t* one = r->main->cleanup; one != nullptr; one = one->next) {
     if (one->handler == on_request_end) {
-      const auto* ticket = static_cast<const QueueTicket*>(one->data);
+      auto* ticket = static_cast<QueueTicket*>(one->data);
       if (ticket->request == r && condition(*ticket)) {
         return ticket;
       }
@@ -184,6 +195,38 @@ ngx_int_t ngx_http_forktail_queue_header_filter(ngx_http_request_t* r) {
   return next_header_filter(r);
 }
 
+// A request that has been turned to something else waits no more.
+void leave_what_waits(const ngx_http_request_t* r) {
+  QueueTicket* waiting = find_ticket(
+      r, [](const QueueTicket& one) { return one.state == QueueTicket::State::kWaiting; });
+  if (waiting != nullptr) {
+    leave_queue(waiting);
+  }
+}
+
+// What ngx_http_test_reading looks at before it ends a request.
+bool client_is_gone(const ngx_http_request_t* r) {
+  const ngx_connection_t* c = r->connection;
+  if (is_stream(r)) {
+    return c->error || c->read->error;
+  }
+  if (reports_end_by_event()) {
+    return c->read->pending_eof;
+  }
+  char byte;
+  const ssize_t n = recv(c->fd, &byte, 1, MSG_PEEK);
+  return n == 0 || (n == -1 && ngx_socket_errno != NGX_EAGAIN);
+}
+
+// The line is left first: ngx_http_test_reading ends the request, or has post_action make another
+// one of it.
+void ngx_http_forktail_queue_test_reading(ngx_http_request_t* r) {
+  if (client_is_gone(r)) {
+    leave_what_waits(r);
+  }
+  ngx_http_test_reading(r);
+}
+
 // Watches the client as nginx's upstream will do later.
 ngx_int_t watch_client(ngx_http_request_t* r) {
   r->write_event_handler = ngx_http_request_empty_handler;
@@ -191,7 +234,7 @@ ngx_int_t watch_client(ngx_http_request_t* r) {
   if (r->upstream->conf->ignore_client_abort || r->post_action) {
     return NGX_OK;
   }
-  r->read_event_handler = ngx_http_test_reading;
+  r->read_event_handler = ngx_http_forktail_queue_test_reading;
   ngx_event_t* event = r->connection->read;
   if (event->ready) {
     ngx_post_event(event, &ngx_posted_events);
@@ -207,6 +250,10 @@ bool collect(QueueTicket* ticket) {
   }
   step_out(ticket);
   ticket->state = QueueTicket::State::kActive;
+  if (!is_unchanged(ticket)) {
+    leave_queue(ticket);
+    return true;
+  }
   ngx_http_request_t* r = ticket->request;
   ngx_http_set_log_request(r->connection->log, r);
   const ngx_int_t rc = make_packet(r);  // anew, since it may say how long
@@ -235,7 +282,9 @@ void advance(QueueZone* zone) {
 void on_timeout(ngx_event_t* event) {
   auto* ticket = static_cast<QueueTicket*>(event->data);
   ngx_connection_t* c = ticket->request->connection;
-  if (!collect(ticket)) {
+  if (!is_unchanged(ticket)) {
+    leave_queue(ticket);
+  } else if (!collect(ticket)) {
     ngx_http_set_log_request(c->log, ticket->request);
     abandon(ticket, QueueFifo::Exit::kTimedOut);
     refuse(ticket, "the request has waited too long");
@@ -275,6 +324,9 @@ QueueTicket* new_ticket(ngx_http_request_t* r, QueueZone* zone) {
     return nullptr;
   }
   ticket->request = r;
+  ticket->upstream = r->upstream;
+  ticket->loc_conf = r->loc_conf;
+  ticket->post_action = r->post_action != 0;
   ticket->zone = zone;
   ticket->since = ngx_current_msec;
   ticket->waited = before;
@@ -292,6 +344,7 @@ void enter_queue(ngx_http_request_t* r, QueueZone* zone, ngx_msec_t timeout) {
     ngx_http_upstream_init(r);
     return;
   }
+  leave_what_waits(r);
   QueueTicket* ticket = new_ticket(r, zone);
   if (ticket == nullptr) {
     ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);

@@ -11,6 +11,11 @@ namespace forktail {
 struct QueueTicket {
   ngx_queue_t link;  // in the zone's line, while it waits
   ngx_http_request_t* request;
+  // What the request was when it came. nginx can turn one that waits to something else, as
+  // post_action does when the client leaves, and tells nobody.
+  const ngx_http_upstream_t* upstream;
+  void** loc_conf;
+  bool post_action;
   QueueZone* zone;
   ngx_msec_t since;
   ngx_msec_t waited;  // by its request, in queues before this one, and in this one when it is over

@@ -60,8 +60,8 @@ void add_ctl_command(CLI::App& forktail, int& exit_code) {
         std::pair("refork",
                   "fork a new generation from a worker that has served, with what it has cached"),
         std::pair("status", "print the server's state as JSON")}) {
-    add(verb, help)->callback([control, verb = std::string(verb), &exit_code] {
-      exit_code = run(*control, verb);
+    add(verb, help)->callback([control, name = std::string(verb), &exit_code] {
+      exit_code = run(*control, name);
     });
   }
   const auto workers = std::make_shared<int>(0);

@@ -56,7 +56,8 @@ TEST(Context, PropagatesTheIdAndTheTrace) {
 }
 
 TEST(Context, PassesALaterVersionOfTraceparentOnAsVersion00) {
-  const std::string later = "cc" + std::string(kTraceparent.substr(2)) + "-what-the-future-brings";
+  std::string later(kTraceparent);
+  later.replace(0, 2, "cc").append("-what-the-future-brings");
   EXPECT_EQ(context("id", later).propagate().at(1).value, kTraceparent);
 }
 

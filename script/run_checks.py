@@ -91,7 +91,11 @@ def tracked(*patterns):
 
 
 def check_format(step):
-    step.case(step.run("clang-format-14", "--dry-run", "-Werror", *tracked("*.cc", "*.h")))
+    """One version judges: others format the same code otherwise."""
+    if shutil.which("clang-format-14"):
+        step.case(step.run("clang-format-14", "--dry-run", "-Werror", *tracked("*.cc", "*.h")))
+    else:
+        step.skipped.append("clang-format 14 alone judges, and is not there")
 
 
 def check_script(name, *arguments):

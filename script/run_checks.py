@@ -269,6 +269,7 @@ def stages(quick):
         ("format", check_format),
         ("includes", check_script("check-includes")),
         ("tree", check_script("check-tree")),
+        ("events", check_script("check-events")),
         ("build dev", build_dev),
     ]]
     yield [compiling, suites]

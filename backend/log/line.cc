@@ -287,8 +287,12 @@ Line::Line(const Event& event, Format format, std::size_t limit) noexcept {
   std::array<char, kMaxLine / 2> field_bytes;
   Writer fields(std::span<char>(field_bytes).first(limit / 2));
   std::size_t left_out = 0;
+  const FieldStyle& style = json ? kJsonField : kTextField;
+  if (!event.kind.empty()) {
+    write_text_field(fields, style, "event", event.kind, kNameRoom);
+  }
   for (const Field& field : event.fields) {
-    left_out += write_field(fields, json ? kJsonField : kTextField, field, limit / 4);
+    left_out += write_field(fields, style, field, limit / 4);
   }
 
   const std::span<char> all = std::span<char>(bytes_).first(limit);

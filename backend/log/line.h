@@ -32,7 +32,7 @@ struct Identity {
   int generation = 0;
 };
 
-// What a line tells beyond its message. The name must not be one that every line has.
+// What a line tells beyond its message. The name must not be one that every line has, nor `event`.
 struct Field {
   using List = std::span<const std::string_view>;
 
@@ -52,6 +52,7 @@ struct Event {
   std::string_view source_file;  // empty: unknown; only its last component is shown
   int source_line;
   std::string_view message;
+  std::string_view kind;  // what a line of the server's is about; empty: a line of the application
   std::span<const Field> fields;
 };
 

@@ -105,15 +105,17 @@ void Sink::log(const spdlog::details::log_msg& message) {
   emit(event, message.level);
 }
 
-void Sink::write(spdlog::level::level_enum level, std::string_view request_id,
-                 std::string_view message, std::span<const Field> fields) noexcept {
-  if (!should_log(level)) {
+void Sink::write(EventKind kind, std::string_view request_id, std::string_view message,
+                 std::span<const Field> fields) noexcept {
+  const spdlog::level::level_enum level = level_of(kind);
+  if (level < server_level_.load(std::memory_order_relaxed)) {
     return;
   }
   Event event{};
   event.time = system_.wall_now();
   event.request_id = request_id;
   event.message = message;
+  event.kind = to_string(kind);
   event.fields = fields;
   emit(event, level);
 }
@@ -153,11 +155,8 @@ bool Sink::reopen() noexcept {
     close(fresh);
   }
   if (!replaced) {
-    const std::array<Field, 4> fields{{{"event", "log_reopen_failed"},
-                                       {"path", target_},
-                                       {"error", error_text(error)},
-                                       {"cure", cure(error)}}};
-    write(spdlog::level::err, {}, "can not reopen the log; the old file stays in use", fields);
+    write(EventKind::log_reopen_failed, {}, "can not reopen the log; the old file stays in use",
+          {{"path", target_}, {"error", error_text(error)}, {"cure", cure(error)}});
     return false;
   }
   line_limit_.store(line_limit(descriptor_), std::memory_order_relaxed);
@@ -203,13 +202,15 @@ void Sink::emit(Event& event, spdlog::level::level_enum level) noexcept {
   }
 }
 
-void Sink::write_dying(std::string_view message, std::span<const Field> fields) noexcept {
+void Sink::write_dying(EventKind kind, std::string_view message,
+                       std::span<const Field> fields) noexcept {
   Event event{};
   event.time = system_.wall_now();
   event.message = message;
+  event.kind = to_string(kind);
   event.fields = fields;
   adopt_context(event);
-  sign(event, spdlog::level::critical);
+  sign(event, level_of(kind));
   Line line(event, format_, line_limit_.load(std::memory_order_relaxed));
 
   // Never released. Whoever holds it is about to, or is the very thread that dies.
@@ -247,13 +248,13 @@ bool Sink::report_loss() noexcept {
   if (system_.steady_now() < silent_until_) {
     return false;
   }
-  const std::array<Field, 3> fields{{{"event", "log_recovered"},
-                                     {"dropped", static_cast<std::int64_t>(unreported_)},
-                                     {"error", error_text(last_error_)}}};
+  const std::array<Field, 2> fields{
+      {{"dropped", static_cast<std::int64_t>(unreported_)}, {"error", error_text(last_error_)}}};
   Event event{};
   event.time = system_.wall_now();
-  sign(event, spdlog::level::warn);
+  sign(event, level_of(EventKind::log_recovered));
   event.message = "lines of this process could not be written and are lost";
+  event.kind = to_string(EventKind::log_recovered);
   event.fields = fields;
   Line line(event, format_, line_limit_.load(std::memory_order_relaxed));
   if (!put_line(line)) {

@@ -18,11 +18,13 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 
+#include "log/events.h"
 #include "log/group.h"
 #include "log/line.h"
 #include "log/order.h"
@@ -55,16 +57,25 @@ class Sink final : public spdlog::sinks::sink {
   void set_pattern(const std::string& pattern) override;
   void set_formatter(std::unique_ptr<spdlog::formatter> formatter) override;
 
-  // A line of the server itself; `fields` follow the message in the given order. An empty
-  // `request_id` means the calling thread's current request, if any. Nothing is written below
-  // level().
-  void write(spdlog::level::level_enum level, std::string_view request_id, std::string_view message,
+  // The least level that lines of the server itself are written with. The level of the base class
+  // is that of the application's lines, and the application's to change.
+  void set_server_level(spdlog::level::level_enum level) noexcept { server_level_ = level; }
+
+  // A line of the server itself; `fields` follow the message in the given order, as the event's row
+  // in log/event_table.h names them. An empty `request_id` means the calling thread's current
+  // request, if any.
+  void write(EventKind kind, std::string_view request_id, std::string_view message,
              std::span<const Field> fields = {}) noexcept;
+  void write(EventKind kind, std::string_view request_id, std::string_view message,
+             std::initializer_list<Field> fields) noexcept {
+    write(kind, request_id, message, std::span(fields.begin(), fields.size()));
+  }
 
   // The same, whatever the level, for the signal handler of a process that is about to die: it
   // allocates nothing and waits for no lock longer than a moment. The line bears the calling
   // thread's current request. It is not counted when it can not be written.
-  void write_dying(std::string_view message, std::span<const Field> fields) noexcept;
+  void write_dying(EventKind kind, std::string_view message,
+                   std::span<const Field> fields) noexcept;
 
   // After a fork, in the child, before it has threads: who it is. Starts seq at 1 and forgets what
   // the parent dropped and whether a thread of the parent was writing.
@@ -137,6 +148,7 @@ class Sink final : public spdlog::sinks::sink {
   const int descriptor_;
   int previous_ = -1;
   std::atomic<std::size_t> line_limit_;
+  std::atomic<spdlog::level::level_enum> server_level_ = spdlog::level::trace;
   Identity identity_;
   std::atomic<std::uint64_t> dropped_ = 0;
 

@@ -65,7 +65,7 @@ def die(app, path, **extra):
     sent = uwsgi.packet(uwsgi.variables(path, REQUEST_ID="the-lost-one", **extra))
     answer = uwsgi.exchange(app.dial(), sent)
     (lost,) = app.wait_lines(event="lost")
-    (end,) = [line for line in app.log(pid=app.pid, level="error") if line.get("event") is None]
+    (end,) = app.log(event="worker_died")
     return answer, end, lost
 
 

@@ -103,7 +103,8 @@ def test_an_overdue_request_is_named_then_killed_at_the_end_of_grace(
     seconds = time.monotonic() - start
     (lost,) = app.wait_lines(event="lost")
     worker, pid = lost["lost_worker"], before[lost["lost_worker"]]
-    warned, killed = app.log(event="harakiri", request_id="overdue-stuck")
+    (warned,) = app.log(event="harakiri", request_id="overdue-stuck")
+    (killed,) = app.log(event="harakiri_kill", request_id="overdue-stuck")
     record(f"{mode}: cut after {seconds * 1000:.0f} ms (200 ms and 300 ms of grace)\n"
            f"{warned['msg']}\n{killed['msg']}\n{lost['msg']}")
     assert 0.5 <= seconds < 1.5

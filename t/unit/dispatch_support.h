@@ -34,7 +34,10 @@ class StepWorker {
  public:
   StepWorker(DispatchShare& share, int seat, std::chrono::milliseconds keepalive,
              std::chrono::milliseconds silence)
-      : child_([&, seat] { return obey(share, ReadyList(share, seat, keepalive, silence)); }) {
+      : child_([&, seat] {
+          log::Sink sink("stderr", log::Format::json);
+          return obey(share, ReadyList(share, seat, keepalive, silence, sink));
+        }) {
     orders_.theirs.reset();
   }
 

@@ -24,13 +24,13 @@ std::vector<std::string_view> list_of(std::size_t count, std::string_view item) 
 
 TEST_F(LogDying, WritesOneMoreLineInItsTurn) {
   sink_.set_identity({3, 2});
-  sink_.write(spdlog::level::info, {}, "before");
+  sink_.write(EventKind::request, {}, "before");
   const std::vector<std::string_view> stack{"a+0x1", "b\"\n"};
-  const std::array<Field, 2> fields{{{"event", "crash"}, {"stack", stack}}};
+  const std::array<Field, 1> fields{{{"stack", stack}}};
   {
     const Context context("0192f0c1a2b3c4d5", {}, {}, Context::Clock::time_point::max());
     const Scope scope(context);
-    sink_.write_dying("crashed", fields);
+    sink_.write_dying(EventKind::crash, "crashed", fields);
   }
   const auto lines = json_lines_of(path_);
   ASSERT_EQ(lines.size(), 2U);
@@ -43,22 +43,22 @@ TEST_F(LogDying, WritesOneMoreLineInItsTurn) {
 }
 
 TEST_F(LogDying, WritesInASingleWriteEvenWhenItsOwnThreadHoldsTheLock) {
-  sink_.write_dying("first", {});  // and keeps the lock
-  sink_.write_dying("second", {});
+  sink_.write_dying(EventKind::crash, "first", {});  // and keeps the lock
+  sink_.write_dying(EventKind::crash, "second", {});
   EXPECT_EQ(system_.writes.size(), 2U);
   EXPECT_EQ(messages_of(path_), (std::vector<std::string>{"first", "second"}));
 }
 
 TEST_F(LogDying, WritesAtAnyLevel) {
-  sink_.set_level(spdlog::level::off);
-  sink_.write_dying("crashed", {});
+  sink_.set_server_level(spdlog::level::off);
+  sink_.write_dying(EventKind::crash, "crashed", {});
   EXPECT_EQ(messages_of(path_).size(), 1U);
 }
 
 TEST_F(LogDying, CutsAListBetweenItsItemsAndCounts) {
   const auto stack = list_of(1000, "0123456789");
   const std::array<Field, 1> fields{{{"stack", stack}}};
-  sink_.write(spdlog::level::info, {}, "m", fields);
+  sink_.write(EventKind::request, {}, "m", fields);
   const Json line = json_lines_of(path_).at(0);
   const std::size_t kept = line["stack"].size();
   EXPECT_GT(kept, 100U);
@@ -70,7 +70,7 @@ TEST_F(LogDying, LeavesOutAllOfAListBehindItsFirstItemThatDoesNotFit) {
   const std::string huge(5000, 'x');
   const std::vector<std::string_view> stack{"first", huge, "last"};
   const std::array<Field, 1> fields{{{"stack", stack}}};
-  sink_.write(spdlog::level::info, {}, "m", fields);
+  sink_.write(EventKind::request, {}, "m", fields);
   const Json line = json_lines_of(path_).at(0);
   EXPECT_EQ(line["stack"], Json({"first"}));
   EXPECT_EQ(line["truncated"], 5004);
@@ -80,8 +80,9 @@ TEST_F(LogDying, WritesListsInTextToo) {
   Sink text(path_, Format::text, system_);
   const auto stack = list_of(2, "a+0x1");
   const std::array<Field, 2> fields{{{"stack", stack}, {"none", Field::List()}}};
-  text.write(spdlog::level::info, {}, "m", fields);
-  EXPECT_TRUE(lines_of(path_).at(0).ends_with("m\tstack=[\"a+0x1\",\"a+0x1\"]\tnone=[]"));
+  text.write(EventKind::request, {}, "m", fields);
+  EXPECT_TRUE(lines_of(path_).at(0).ends_with(
+      "m\tevent=\"request\"\tstack=[\"a+0x1\",\"a+0x1\"]\tnone=[]"));
 }
 
 }  // namespace

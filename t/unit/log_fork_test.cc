@@ -16,10 +16,10 @@ class LogFork : public LogTest {};
 
 TEST_F(LogFork, BearsTheIdsOfTheChildThoughTheParentHasLoggedBefore) {
   Sink sink(path_, Format::json);
-  sink.write(spdlog::level::info, "", "the parent's");
+  sink.write(EventKind::request, "", "the parent's");
   const pid_t child = fork();
   if (child == 0) {
-    sink.write(spdlog::level::info, "", "the child's");
+    sink.write(EventKind::request, "", "the child's");
     _exit(0);
   }
   ASSERT_EQ(waitpid(child, nullptr, 0), child);
@@ -62,14 +62,14 @@ class StuckSystem : public System {
 TEST_F(LogFork, IsUsableInAChildThatWasForkedWhileAnotherThreadWrote) {
   StuckSystem system;
   Sink sink(path_, Format::json, system);
-  std::thread writer([&] { sink.write(spdlog::level::info, "", "the parent's"); });
+  std::thread writer([&] { sink.write(EventKind::request, "", "the parent's"); });
   system.wait_until_stuck();
   const pid_t child = fork();
   if (child == 0) {
     alarm(20);  // the limit, should the lock be held for ever
     system.stick = false;
     sink.set_identity({1, 1});
-    sink.write(spdlog::level::info, "", "the child's");
+    sink.write(EventKind::request, "", "the child's");
     _exit(0);
   }
   int status = 0;

@@ -31,7 +31,7 @@ struct Progress {
   sink.set_identity({process, 1});
   const std::string message(200, 'm');
   while (sink.dropped() < kLossesEach) {
-    sink.write(spdlog::level::info, "", message);
+    sink.write(EventKind::request, "", message);
   }
   ++progress.saw_it_full;
   while (!progress.freed) {
@@ -40,7 +40,7 @@ struct Progress {
   std::uint64_t lost = 0;
   do {
     lost = sink.dropped();
-    sink.write(spdlog::level::info, "", message);
+    sink.write(EventKind::request, "", message);
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   } while (lost != sink.dropped());
   _exit(0);
@@ -108,8 +108,7 @@ TEST(LogFullDisk, TearsNoLineAndSaysExactlyHowManyAreLost) {
   for (const Json& line : json_lines_of(result)) {  // which fails on a torn one
     std::uint64_t& last = last_seq[line["worker"]];
     std::uint64_t lost = 0;
-    if (line.contains("event")) {
-      ASSERT_EQ(line["event"], "log_recovered");
+    if (line["event"] == "log_recovered") {
       EXPECT_EQ(line["error"], "No space left on device");
       lost = line["dropped"];
       ++reports[line["worker"]];

@@ -40,7 +40,7 @@ class LogGroup : public LogTest {
   };
 
   void log(std::string_view id, std::string_view message) {
-    sink_.write(spdlog::level::info, id, message);
+    sink_.write(EventKind::request, id, message);
   }
 
   Sink sink_{path_, Format::json, system_};
@@ -81,8 +81,8 @@ TEST_F(LogGroup, IsWrittenAsTextToo) {
   Sink text(directory_ / "text.log", Format::text, system_);
   text.gather(gathering_.view());
   text.begin_request(0, "request-1");
-  text.write(spdlog::level::info, "request-1", "a");
-  text.write(spdlog::level::info, "request-1", "b");
+  text.write(EventKind::request, "request-1", "a");
+  text.write(EventKind::request, "request-1", "b");
   text.write_gathered(gathering_.view(), false);
   EXPECT_EQ(content_of(directory_ / "text.log"), "");
   text.end_request(0);
@@ -174,7 +174,7 @@ TEST_P(LogGroupCut, LeavesEachLineOnce) {
   sink_.end_request(0);
   before.restore_but_for_the_note();
   Sink master(path_, Format::json, system_);
-  master.write(spdlog::level::info, "", "meanwhile");
+  master.write(EventKind::request, "", "meanwhile");
   master.write_gathered(gathering_.view(), true);
   std::vector<std::string> of_the_request;
   for (const Json& line : json_lines_of(path_)) {
@@ -214,11 +214,11 @@ TEST_F(LogGroup, OfADeadWorkerIsMarkedInTextToo) {
   Sink text(directory_ / "text.log", Format::text, system_);
   text.gather(gathering_.view());
   text.begin_request(0, "request-1");
-  text.write(spdlog::level::info, "request-1", "last words");
+  text.write(EventKind::request, "request-1", "last words");
   Sink master(directory_ / "text.log", Format::text, system_);
   master.write_gathered(gathering_.view(), true);
   EXPECT_THAT(content_of(directory_ / "text.log"),
-              ::testing::EndsWith(" - last words\trecovered=true\n"));
+              ::testing::EndsWith(" - last words\tevent=\"request\"\trecovered=true\n"));
 }
 
 TEST_F(LogGroup, ThatADeadWorkerHasSpoiltHarmsNobody) {
@@ -228,7 +228,7 @@ TEST_F(LogGroup, ThatADeadWorkerHasSpoiltHarmsNobody) {
   SharedGathering sound;
   spoilt.order = sound.view().order;
   master.write_gathered(spoilt, true);
-  master.write(spdlog::level::info, "", "on");
+  master.write(EventKind::request, "", "on");
   EXPECT_THAT(content_of(path_), ::testing::HasSubstr("\"msg\":\"on\""));
 }
 
@@ -270,7 +270,7 @@ TEST_F(LogGroup, GoesIntoAPipeInPiecesThatDoNotTear) {
   sink.gather(gathering_.view());
   sink.begin_request(0, "request-1");
   for (int i = 0; i < 10; ++i) {
-    sink.write(spdlog::level::info, "request-1", std::string(1000, 'm'));
+    sink.write(EventKind::request, "request-1", std::string(1000, 'm'));
   }
   sink.end_request(0);
   EXPECT_EQ(sink.dropped(), 0U);

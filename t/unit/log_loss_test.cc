@@ -17,7 +17,7 @@ TEST_F(LogLoss, TriesAgainAfterAnInterruption) {
   Sink sink(path_, Format::json, system_);
   system_.fail_next(EINTR);
   system_.fail_next(EINTR);
-  sink.write(spdlog::level::info, "", "m");
+  sink.write(EventKind::request, "", "m");
   EXPECT_EQ(json_lines_of(path_).at(0)["seq"], 1);
   EXPECT_EQ(sink.dropped(), 0U);
 }
@@ -26,25 +26,25 @@ class FailingDisk : public LogLoss, public ::testing::WithParamInterface<int> {}
 
 TEST_P(FailingDisk, IsLeftAloneForASecondAndThenTellsHowManyLinesAreLost) {
   Sink sink(path_, Format::json, system_);
-  sink.write(spdlog::level::info, "", "before");
+  sink.write(EventKind::request, "", "before");
   system_.fail_next(GetParam());
-  sink.write(spdlog::level::info, "", "lost 1");
+  sink.write(EventKind::request, "", "lost 1");
   const std::size_t tried = system_.writes.size();
   system_.steady += std::chrono::milliseconds(999);
-  sink.write(spdlog::level::info, "", "lost 2");
+  sink.write(EventKind::request, "", "lost 2");
   EXPECT_EQ(system_.writes.size(), tried) << "a write was tried within the second";
 
   system_.steady += std::chrono::milliseconds(1);
   system_.fail_next(GetParam());
-  sink.write(spdlog::level::info, "", "lost 3");  // the attempt fails: silent once more
+  sink.write(EventKind::request, "", "lost 3");  // the attempt fails: silent once more
   EXPECT_EQ(system_.writes.size(), tried + 1);
-  sink.write(spdlog::level::info, "", "lost 4");
+  sink.write(EventKind::request, "", "lost 4");
   EXPECT_EQ(system_.writes.size(), tried + 1);
   EXPECT_EQ(sink.dropped(), 4U);
 
   system_.steady += std::chrono::seconds(1);
-  sink.write(spdlog::level::info, "", "after");
-  sink.write(spdlog::level::info, "", "and on");
+  sink.write(EventKind::request, "", "after");
+  sink.write(EventKind::request, "", "and on");
   EXPECT_THAT(messages_of(path_),
               ElementsAre("before", "lines of this process could not be written and are lost",
                           "after", "and on"));
@@ -64,9 +64,9 @@ TEST_F(LogLoss, CountsOnlyTheNewLossesInTheNextReport) {
   Sink sink(path_, Format::json, system_);
   for (int round = 0; round < 2; ++round) {
     system_.fail_next(ENOSPC);
-    sink.write(spdlog::level::info, "", "lost");
+    sink.write(EventKind::request, "", "lost");
     system_.steady += std::chrono::seconds(1);
-    sink.write(spdlog::level::info, "", "after");
+    sink.write(EventKind::request, "", "after");
   }
   const auto lines = json_lines_of(path_);
   ASSERT_EQ(lines.size(), 4U);
@@ -77,15 +77,15 @@ TEST_F(LogLoss, CountsOnlyTheNewLossesInTheNextReport) {
 TEST_F(LogLoss, ErasesWhatAShortWriteLeftSoThatTheNextLineIsWhole) {
   Sink sink(path_, Format::json, system_);
   Sink other_process(path_, Format::json);
-  sink.write(spdlog::level::info, "", "before");
+  sink.write(EventKind::request, "", "before");
   system_.cut_next(30);
-  sink.write(spdlog::level::info, "", "cut short");
+  sink.write(EventKind::request, "", "cut short");
   EXPECT_EQ(system_.writes.size(), 2U) << "the rest must not be written";
   EXPECT_EQ(sink.dropped(), 1U);
 
-  other_process.write(spdlog::level::info, "", "another's");
+  other_process.write(EventKind::request, "", "another's");
   system_.steady += std::chrono::seconds(1);
-  sink.write(spdlog::level::info, "", "after");
+  sink.write(EventKind::request, "", "after");
   EXPECT_THAT(messages_of(path_),
               ElementsAre("before", "another's",
                           "lines of this process could not be written and are lost", "after"));
@@ -96,7 +96,7 @@ TEST_F(LogLoss, EndsAFragmentThatItCanNotErase) {
   ASSERT_EQ(mkfifo(path_.c_str(), 0600), 0);  // a FIFO's bytes are gone for good
   Sink sink(path_, Format::json, system_);
   system_.cut_next(30);
-  sink.write(spdlog::level::info, "", "cut short");
+  sink.write(EventKind::request, "", "cut short");
   ASSERT_EQ(system_.writes.size(), 2U);
   EXPECT_EQ(system_.writes[1], "\n");
   EXPECT_EQ(sink.dropped(), 1U);

@@ -102,7 +102,7 @@ class WriterProcess {
       const std::array<Field, 3> fields{{{"writer", std::int64_t{number_}},
                                          {"thread", std::int64_t{thread}},
                                          {"line", std::int64_t{i}}}};
-      sink_.write(spdlog::level::info, id, std::string_view(filler).substr(0, message_size(random)),
+      sink_.write(EventKind::request, id, std::string_view(filler).substr(0, message_size(random)),
                   fields);
       ++progress_.logged[index() * kThreadsEach + static_cast<std::size_t>(thread)];
       ++progress_.lines;
@@ -159,7 +159,7 @@ class LogProcesses : public LogTest, public ::testing::WithParamInterface<Way> {
       killed_.insert(number);
       progress_->reopened[static_cast<std::size_t>(number)] = kRotations;
       sink_.write_gathered(gatherings_[static_cast<std::size_t>(number)]->view(), true);
-      sink_.write(spdlog::level::err, "", "killed");
+      sink_.write(EventKind::app_threw, "", "killed");
       sink_.mend_after_kill();
       start_writer();
     }

@@ -17,12 +17,12 @@ class LogReopen : public LogTest {};
 TEST_F(LogReopen, ReopensARenamedFileUnderTheSameDescriptor) {
   Sink sink(path_, Format::json);
   const int descriptor = sink.descriptor();
-  sink.write(spdlog::level::info, "", "old");
+  sink.write(EventKind::request, "", "old");
   const std::string rotated = directory_ / "forktail.log.1";
   std::filesystem::rename(path_, rotated);
-  sink.write(spdlog::level::info, "", "still old");
+  sink.write(EventKind::request, "", "still old");
   EXPECT_TRUE(sink.reopen());
-  sink.write(spdlog::level::info, "", "new");
+  sink.write(EventKind::request, "", "new");
 
   EXPECT_EQ(sink.descriptor(), descriptor);
   EXPECT_EQ(fcntl(descriptor, F_GETFD), FD_CLOEXEC);
@@ -42,7 +42,7 @@ TEST_F(LogReopen, ReopensByItselfOnlyWhenTheFileMoved) {
   std::filesystem::rename(path_, directory_ / "forktail.log.1");
   std::ofstream(path_) << "";  // as logrotate's `create` does
   EXPECT_TRUE(sink.reopen_if_moved());
-  sink.write(spdlog::level::info, "", "m");
+  sink.write(EventKind::request, "", "m");
   EXPECT_THAT(messages_of(path_), ElementsAre("m"));
 }
 
@@ -53,7 +53,7 @@ TEST_F(LogReopen, KeepsTheOldFileAndSaysWhyWhenItCanNotReopen) {
   std::filesystem::create_directory(path_);
   EXPECT_FALSE(sink.reopen());
   EXPECT_FALSE(sink.reopen_if_moved());
-  sink.write(spdlog::level::info, "", "m");
+  sink.write(EventKind::request, "", "m");
 
   const auto lines = json_lines_of(rotated);
   ASSERT_EQ(lines.size(), 3U);
@@ -67,7 +67,7 @@ TEST_F(LogReopen, KeepsTheOldFileAndSaysWhyWhenItCanNotReopen) {
 
 TEST_F(LogReopen, LeavesTheOldFileWithWholeLines) {
   Sink sink(path_, Format::json);
-  sink.write(spdlog::level::info, "", "before");
+  sink.write(EventKind::request, "", "before");
   const std::string old = path_ + ".1";
   std::filesystem::rename(path_, old);
   ASSERT_TRUE(sink.reopen_and_keep());
@@ -92,9 +92,9 @@ TEST_F(LogReopen, LeaksNoDescriptorWhenItCanNotReplaceTheOldOne) {
 TEST_F(LogReopen, TriesTheNewFileAtOnceAfterReopening) {
   Sink sink(path_, Format::json, system_);
   system_.fail_next(ENOSPC);
-  sink.write(spdlog::level::info, "", "lost");
+  sink.write(EventKind::request, "", "lost");
   EXPECT_TRUE(sink.reopen());
-  sink.write(spdlog::level::info, "", "new");
+  sink.write(EventKind::request, "", "new");
   EXPECT_EQ(json_lines_of(path_).at(0)["dropped"], 1);
   EXPECT_EQ(json_lines_of(path_).at(1)["msg"], "new");
 }

@@ -83,9 +83,9 @@ TEST_F(LogSink, BearsTheCurrentRequestsIdAndTrace) {
   {
     const Scope scope(mine);
     logger_to(sink)->info("within");
-    sink->write(spdlog::level::info, "", "the server's");
-    sink->write(spdlog::level::info, "an-id-of-mine", "the same");
-    sink->write(spdlog::level::info, "another-id", "another's");
+    sink->write(EventKind::request, "", "the server's");
+    sink->write(EventKind::request, "an-id-of-mine", "the same");
+    sink->write(EventKind::request, "another-id", "another's");
   }
   logger_to(sink)->info("after");
   const auto lines = json_lines_of(path_);
@@ -103,8 +103,7 @@ TEST_F(LogSink, BearsTheCurrentRequestsIdAndTrace) {
 TEST_F(LogSink, WritesTheServersOwnLinesWithTheirFields) {
   Sink sink(path_, Format::json, system_);
   sink.set_identity({3, 2});
-  const std::array<Field, 2> fields{{{"event", "request"}, {"status", std::int64_t{200}}}};
-  sink.write(spdlog::level::info, "id", "GET /", fields);
+  sink.write(EventKind::request, "id", "GET /", {{"status", std::int64_t{200}}});
   const std::string line = lines_of(path_).at(0);
   EXPECT_TRUE(line.starts_with(R"({"ts":"2026-11-23T05:55:30.123456Z","level":"info",)"
                                R"("request_id":"id","pid":)"));
@@ -112,24 +111,31 @@ TEST_F(LogSink, WritesTheServersOwnLinesWithTheirFields) {
       R"("worker":3,"gen":2,"seq":1,"msg":"GET /","event":"request","status":200})"));
 }
 
-TEST_F(LogSink, WritesNothingBelowItsLevel) {
+TEST_F(LogSink, WritesNothingOfTheServersBelowItsLevel) {
   Sink sink(path_, Format::json);
-  sink.set_level(spdlog::level::warn);
-  sink.write(spdlog::level::info, "", "too low");
-  sink.write(spdlog::level::warn, "", "high enough");
+  sink.set_server_level(spdlog::level::warn);
+  sink.write(EventKind::request, "", "too low");
+  sink.write(EventKind::slow, "", "high enough");
   EXPECT_THAT(messages_of(path_), ElementsAre("high enough"));
+}
+
+TEST_F(LogSink, WritesTheServersLinesWhateverTheApplicationMakesOfItsLevel) {
+  Sink sink(path_, Format::json);
+  sink.set_level(spdlog::level::off);
+  sink.write(EventKind::app_threw, "", "still there");
+  EXPECT_EQ(json_lines_of(path_).at(0)["event"], "app_threw");
 }
 
 TEST_F(LogSink, WritesTextWhenAskedTo) {
   Sink sink(path_, Format::text, system_);
-  sink.write(spdlog::level::warn, "", "m");
+  sink.write(EventKind::slow, "", "m");
   EXPECT_TRUE(lines_of(path_).at(0).starts_with("2026-11-23T05:55:30.123456Z warn - "));
 }
 
 TEST_F(LogSink, WritesEachEventInOneWriteAndInTheOrderOfSeq) {
   Sink sink(path_, Format::json, system_);
   for (const char* message : {"a", "b", "c"}) {
-    sink.write(spdlog::level::info, "", message);
+    sink.write(EventKind::request, "", message);
   }
   EXPECT_EQ(system_.writes.size(), 3U);
   const auto lines = json_lines_of(path_);
@@ -140,14 +146,14 @@ TEST_F(LogSink, WritesEachEventInOneWriteAndInTheOrderOfSeq) {
 
 TEST_F(LogSink, StartsAnewWithAnIdentity) {
   Sink sink(path_, Format::json, system_);
-  sink.write(spdlog::level::info, "", "the parent's");
+  sink.write(EventKind::request, "", "the parent's");
   system_.fail_next(ENOSPC);
-  sink.write(spdlog::level::info, "", "lost by the parent");
+  sink.write(EventKind::request, "", "lost by the parent");
   EXPECT_EQ(sink.dropped(), 1U);
 
   sink.set_identity({1, 1});
   EXPECT_EQ(sink.dropped(), 0U);
-  sink.write(spdlog::level::info, "", "the child's");  // neither silent nor a report
+  sink.write(EventKind::request, "", "the child's");  // neither silent nor a report
   const auto lines = json_lines_of(path_);
   ASSERT_EQ(lines.size(), 2U);
   EXPECT_EQ(lines[1]["msg"], "the child's");
@@ -170,7 +176,7 @@ TEST_F(LogSink, CreatesTheFileForOwnerAndGroup) {
 TEST_F(LogSink, AppendsToWhatIsThere) {
   std::ofstream(path_) << "{\"msg\":\"old\"}\n";
   Sink sink(path_, Format::json);
-  sink.write(spdlog::level::info, "", "new");
+  sink.write(EventKind::request, "", "new");
   EXPECT_THAT(messages_of(path_), ElementsAre("old", "new"));
 }
 
@@ -202,7 +208,7 @@ TEST_F(LogSink, TakesOverAnInheritedDescriptor) {
     Sink sink(inherited, path_, Format::json);
     EXPECT_EQ(sink.descriptor(), inherited);
     EXPECT_EQ(fcntl(inherited, F_GETFD), FD_CLOEXEC);
-    sink.write(spdlog::level::info, "", "m");
+    sink.write(EventKind::request, "", "m");
   }
   EXPECT_THAT(messages_of(path_), ElementsAre("m"));
   EXPECT_THAT([&] { Sink(inherited, path_, Format::json); },
@@ -225,14 +231,14 @@ TEST_F(LogSink, NeverBlocksOnAFifo) {
   Sink sink(path_, Format::json);  // without a reader
   const std::string message(3000, 'm');
   for (int i = 0; i < 100; ++i) {  // more than a pipe's 64 KiB
-    sink.write(spdlog::level::info, "", message);
+    sink.write(EventKind::request, "", message);
   }
   EXPECT_GT(sink.dropped(), 0U);
   EXPECT_LT(sink.dropped(), 100U);
 
   const int reader = open(path_.c_str(), O_RDONLY | O_NONBLOCK);
   std::vector<Json> lines = drained(reader);
-  sink.write(spdlog::level::info, "", message);  // at once: a FIFO is not left alone for a second
+  sink.write(EventKind::request, "", message);  // at once: a FIFO is not left alone for a second
   for (const Json& line : drained(reader)) {
     lines.push_back(line);
   }
@@ -242,8 +248,7 @@ TEST_F(LogSink, NeverBlocksOnAFifo) {
   std::uint64_t reported = 0;
   std::uint64_t arrived = 0;
   for (const Json& line : lines) {
-    if (line.contains("event")) {
-      EXPECT_EQ(line["event"], "log_recovered");
+    if (line["event"] == "log_recovered") {
       reported += line["dropped"].get<std::uint64_t>();
     } else {
       ++arrived;
@@ -256,7 +261,7 @@ TEST_F(LogSink, NeverBlocksOnAFifo) {
 TEST_F(LogSink, CutsLinesToWhatIsAtomicOnAPipe) {
   ASSERT_EQ(mkfifo(path_.c_str(), 0600), 0);
   Sink sink(path_, Format::json, system_);
-  sink.write(spdlog::level::info, "", std::string(20000, 'm'));
+  sink.write(EventKind::request, "", std::string(20000, 'm'));
   EXPECT_LE(system_.writes.at(0).size(), 4096U);
   EXPECT_GT(Json::parse(system_.writes[0])["truncated"], 0);
 }

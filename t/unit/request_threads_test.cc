@@ -144,7 +144,7 @@ TEST(Threads, LogUnderTheIdOfTheirRequest) {
   TestListener listener;
   Keeper keeper({listener.descriptor()}, 600, 16, 1);
   Slots slots(1, kThreads);
-  ReadyList ready(keeper.share(), 1, options.keepalive_timeout, options.socket_timeout);
+  ReadyList ready(keeper.share(), 1, options.keepalive_timeout, options.socket_timeout, *sink);
   LoggingApp app;
   std::atomic<bool> over = false;
   std::vector<std::thread> servers;

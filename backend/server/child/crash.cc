@@ -74,11 +74,10 @@ void report(const void* signal_context) {
     message.add(" at address ").add(address.view());
   }
   const auto write = [&](log::Field::List stack) {
-    const std::array<log::Field, 4> fields{{{"event", std::string_view("crash")},
-                                            {"signal", name},
-                                            {"stack", stack},
-                                            {"address", address.view()}}};
-    log_sink->write_dying(message.view(), std::span(fields).first(cause.si_code > 0 ? 4 : 3));
+    const std::array<log::Field, 3> fields{
+        {{"signal", name}, {"stack", stack}, {"address", address.view()}}};
+    log_sink->write_dying(log::EventKind::crash, message.view(),
+                          std::span(fields).first(cause.si_code > 0 ? 3 : 2));
   };
   if (signal_context != nullptr) {
     write(StackTrace(signal_context).frames());

@@ -2,7 +2,6 @@
 
 #include <semaphore.h>
 #include <signal.h>
-#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <array>
@@ -63,20 +62,19 @@ void note(int, siginfo_t*, void* signal_context) {
   errno = saved_errno;
 }
 
-void call_hook(App& app, const Context& context) {
+void call_hook(App& app, log::Sink& sink, const Context& context) {
   const Scope scope(context);
   if (const auto thrown = thrown_by([&] { app.on_timeout(context); })) {
-    spdlog::error("on_timeout threw: {}", *thrown);
+    sink.write(log::EventKind::hook_threw, {}, "on_timeout threw: " + *thrown,
+               {{"hook", std::string_view("on_timeout")}, {"what", *thrown}});
   }
 }
 
 // Allocates nothing: the stuck thread may hold the allocator's lock.
 void log_stack(log::Sink& sink, const Notice& notice) {
   const auto& trace = *std::launder(reinterpret_cast<const StackTrace*>(notice.trace.data()));
-  const std::array<log::Field, 3> fields{{{"event", std::string_view("harakiri_stack")},
-                                          {"stuck_tid", std::int64_t{notice.thread}},
-                                          {"stack", trace.frames()}}};
-  sink.write(spdlog::level::warn, {}, "where the overdue request is", fields);
+  sink.write(log::EventKind::harakiri_stack, {}, "where the overdue request is",
+             {{"stuck_tid", std::int64_t{notice.thread}}, {"stack", trace.frames()}});
 }
 
 void attend(Notice& notice, App& app, log::Sink& sink) {
@@ -91,9 +89,11 @@ void attend(Notice& notice, App& app, log::Sink& sink) {
   notice.state = Notice::State::free;
   try {
     // One that hangs must not keep the next from being called.
-    std::thread([&app, context] { call_hook(app, context); }).detach();
+    std::thread([&app, &sink, context] { call_hook(app, sink, context); }).detach();
   } catch (const std::system_error& error) {
-    spdlog::error("no thread could be started for on_timeout: {}", error.what());
+    sink.write(log::EventKind::hook_not_called, {},
+               std::string("no thread could be started for on_timeout: ") + error.what(),
+               {{"hook", std::string_view("on_timeout")}, {"reason", error.what()}});
   }
 }
 

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <pthread.h>
 #include <signal.h>
-#include <spdlog/spdlog.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -52,7 +51,7 @@ class WorkerProcess {
         worker_{id, household.generation, household.options.threads, household.options.fork_mode},
         seat_(household.slots.seat(id - 1)),
         ready_(household.dispatch, id, household.options.keepalive_timeout,
-               household.options.socket_timeout),
+               household.options.socket_timeout, household.sink),
         retirement_(household.options, static_cast<unsigned>(random())) {}
 
   [[nodiscard]] const Worker& worker() const { return worker_; }
@@ -130,7 +129,11 @@ class WorkerProcess {
     const std::string reason = retirement_.due();
     int nobody = 0;
     if (!reason.empty() && board.retiring.compare_exchange_strong(nobody, worker_.id)) {
-      spdlog::info("worker {} is replaced: {}", worker_.id, reason);
+      household_.sink.write(log::EventKind::worker_replaced, {},
+                            fmt::format("worker {} is replaced: {}", worker_.id, reason),
+                            {{"of_worker", std::int64_t{worker_.id}},
+                             {"of_pid", std::int64_t{getpid()}},
+                             {"reason", reason}});
       kill(getpid(), SIGTERM);
     }
   }
@@ -213,7 +216,8 @@ void run_worker(const Household& household, int id, const Channel& master, App* 
   }
   process.serve();
   if (const auto thrown = thrown_by([&] { app->on_worker_stop(); })) {
-    spdlog::error("on_worker_stop threw: {}", *thrown);
+    household.sink.write(log::EventKind::hook_threw, {}, "on_worker_stop threw: " + *thrown,
+                         {{"hook", std::string_view("on_worker_stop")}, {"what", *thrown}});
   }
   bool ended = false;
   std::optional<Message> order = master.receive(ended);

@@ -1,8 +1,8 @@
 #include "server/dispatch/ready_list.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <poll.h>
-#include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -50,11 +50,13 @@ int ReadyList::seat_of(std::uint32_t owner) { return static_cast<int>(owner / kT
 
 int ReadyList::thread_of(std::uint32_t owner) { return static_cast<int>(owner % kThreadsPerSeat); }
 
-ReadyList::ReadyList(DispatchShare& share, int seat, milliseconds keepalive, milliseconds silence)
+ReadyList::ReadyList(DispatchShare& share, int seat, milliseconds keepalive, milliseconds silence,
+                     log::Sink& sink)
     : share_(share),
       seat_(seat),
       keepalive_(keepalive),
       silence_(silence),
+      sink_(sink),
       installed_(static_cast<std::size_t>(share.kept.capacity())) {}
 
 Claim ReadyList::next(int thread, BusyPoll& poll) {
@@ -126,9 +128,11 @@ Claim ReadyList::accept_next(std::size_t listener, int thread) {
   }
   watch(share_.epoll.get(), EPOLL_CTL_MOD, share_.listeners[listener], event_of_listener(listener));
   if (!first && out_of_descriptors(error)) {
-    spdlog::error(
-        "cannot accept a connection: {}; raise the limit of open files (LimitNOFILE, ulimit -n)",
-        std::generic_category().message(error));
+    constexpr std::string_view kCure = "raise the limit of open files (LimitNOFILE, ulimit -n)";
+    const std::string reason = std::generic_category().message(error);
+    sink_.write(log::EventKind::accept_failed, {},
+                fmt::format("cannot accept a connection: {}; {}", reason, kCure),
+                {{"reason", reason}, {"cure", kCure}});
     std::this_thread::sleep_for(milliseconds(100));  // others may have descriptors left
   }
   return first;
@@ -151,7 +155,9 @@ Claim ReadyList::claim_kept(KeptId id, int thread) {
     return {};
   }
   if (!has(id)) {
-    spdlog::error("connection {} was announced but never came; closing it", id.slot);
+    sink_.write(log::EventKind::connection_lost, {},
+                fmt::format("connection {} was announced but never came; closing it", id.slot),
+                {{"slot", std::int64_t{id.slot}}});
     static_cast<void>(share_.mailboxes.post(0, {MailKind::abandoned, id}));
     return {};
   }

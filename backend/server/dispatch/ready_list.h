@@ -22,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include "log/sink.h"
 #include "server/dispatch/busy_poll.h"
 #include "server/dispatch/kept_table.h"
 #include "server/dispatch/mailboxes.h"
@@ -54,7 +55,7 @@ class ReadyList {
   // For the worker on `seat` (from 1), which has `threads` threads. `keepalive` is how long an idle
   // connection is kept, `silence` how long a new one may send nothing.
   ReadyList(DispatchShare& share, int seat, std::chrono::milliseconds keepalive,
-            std::chrono::milliseconds silence);
+            std::chrono::milliseconds silence, log::Sink& sink);
 
   // The next connection that is ready to be read; empty when a signal wants attention. `thread`
   // counts from 0, `poll` is that thread's.
@@ -108,6 +109,7 @@ class ReadyList {
   const int seat_;
   const std::chrono::milliseconds keepalive_;
   const std::chrono::milliseconds silence_;
+  log::Sink& sink_;
 
   std::mutex mutex_;            // for what follows, and the numbers from share_.kept.base() on
   std::vector<Claim> at_hand_;  // accepted, but there was no room to publish it

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <signal.h>
-#include <spdlog/spdlog.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,6 +18,7 @@ namespace forktail::server {
 
 namespace {
 
+using log::EventKind;
 using std::chrono::milliseconds;
 
 std::vector<int> descriptors_of(const std::vector<Listener>& listeners) {
@@ -179,10 +179,14 @@ void Generation::read_template_messages() {
       if (phase_ == Phase::starting) {
         fail(message->text);
       } else {
-        spdlog::error("the template could not load again: {}", message->text);
+        sink_.write(EventKind::template_failed, {},
+                    "the template could not load again: " + message->text,
+                    {{"reason", message->text}});
       }
     } else if (message->type == MessageType::spawn_failed) {
-      spdlog::error("worker {} could not be forked: {}", message->worker, message->text);
+      sink_.write(EventKind::fork_failed, {},
+                  fmt::format("worker {} could not be forked: {}", message->worker, message->text),
+                  {{"of_worker", std::int64_t{message->worker}}, {"reason", message->text}});
       workers_.erase(message->worker);
       keeper_.dismiss(message->worker);
       absent_[message->worker] =
@@ -200,7 +204,7 @@ void Generation::on_worker_message(int id, const Message& message) {
     if (slots_.seat(id - 1).reopened < slots_.board().reopen) {
       signal_worker(id, SIGUSR1);  // the log was to be reopened while it started
     }
-    spdlog::info("{} ready", describe(id, slots_.seat(id - 1).pid));
+    tell_of(EventKind::worker_ready, id, "{} ready");
     if (slots_.board().retiring == id) {
       slots_.board().retiring = 0;
     }
@@ -209,8 +213,10 @@ void Generation::on_worker_message(int id, const Message& message) {
     if (phase_ == Phase::starting) {
       fail(fmt::format("worker {} could not start: {}", id, message.text));
     } else {
-      spdlog::error("worker {} could not start: {}", id, message.text);
-      note_failed_start(fmt::format("worker {} could not start: {}", id, message.text));
+      const std::string line = fmt::format("worker {} could not start: {}", id, message.text);
+      sink_.write(EventKind::worker_start_failed, {}, line,
+                  {{"of_worker", std::int64_t{id}}, {"reason", message.text}});
+      note_failed_start(line);
       workers_[id].failed = true;
     }
   } else if (message.type == MessageType::promoted && id == promoting_) {
@@ -279,8 +285,7 @@ void Generation::act_on_deadlines() {
   }
   for (auto& [id, child] : workers_) {
     if (child.kill_at && *child.kill_at <= now) {
-      spdlog::warn("killing {}: it had not left within its mercy",
-                   describe(id, slots_.seat(id - 1).pid));
+      tell_of(EventKind::worker_killed, id, "killing {}: {}", "it had not left within its mercy");
       child.kill_at.reset();
       signal_worker(id, SIGKILL);
     }
@@ -292,7 +297,7 @@ void Generation::act_on_deadlines() {
     try {
       start_template();
     } catch (const std::system_error& error) {
-      spdlog::error("{}", error.what());
+      sink_.write(EventKind::fork_failed, {}, error.what(), {{"reason", error.what()}});
       restart_template_at_ = now + std::chrono::seconds(1);
     }
   }
@@ -353,7 +358,7 @@ void Generation::leave(bool stopping) {
 
 void Generation::kill(const std::string& why) {
   for (auto& [id, child] : workers_) {
-    spdlog::warn("killing {}: {}", describe(id, slots_.seat(id - 1).pid), why);
+    tell_of(EventKind::worker_killed, id, "killing {}: {}", why);
     child.kill_at.reset();
   }
   kill_processes();
@@ -382,6 +387,15 @@ void Generation::fail(const std::string& why) {
 void Generation::note_failed_start(const std::string& why) {
   ++failed_starts_;
   last_failed_start_ = why;
+}
+
+void Generation::tell_of(EventKind kind, int id, std::string_view pattern,
+                         const std::string& reason) const {
+  const pid_t pid = slots_.seat(id - 1).pid;
+  const std::string message = fmt::format(fmt::runtime(pattern), describe(id, pid), reason);
+  const std::array<log::Field, 3> fields{
+      {{"of_worker", std::int64_t{id}}, {"of_pid", std::int64_t{pid}}, {"reason", reason}}};
+  sink_.write(kind, {}, message, std::span(fields).first(reason.empty() ? 2 : 3));
 }
 
 void Generation::kill_processes() const {

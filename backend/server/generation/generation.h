@@ -136,6 +136,9 @@ class Generation {
   [[nodiscard]] bool waits_for_template() const;
   [[nodiscard]] Counters counters_of(int id) const;
   void warn_overdue(const Overdue& overdue);
+  // A line about a worker. `pattern` has a place for who it is and one for the `reason`.
+  void tell_of(log::EventKind kind, int id, std::string_view pattern,
+               const std::string& reason = "") const;
   void kill_processes() const;
   void kill_template() const;
   void forget_unforked_workers();

@@ -1,7 +1,6 @@
 // What a generation does about its processes' deaths.
 #include <fmt/format.h>
 #include <signal.h>
-#include <spdlog/spdlog.h>
 
 #include <array>
 #include <vector>
@@ -10,6 +9,8 @@
 #include "server/shared/describe.h"
 
 namespace forktail::server {
+
+using log::EventKind;
 
 std::optional<int> Generation::worker_of(pid_t pid) const {
   for (const auto& [id, child] : workers_) {
@@ -32,8 +33,11 @@ bool Generation::reap(pid_t pid, int status) {
           fmt::format("the template was {} while it loaded the application", how_it_ended(status)));
     } else if (phase_ == Phase::serving) {
       const auto wait = template_backoff_.after_death(Clock::now() - template_started_);
-      spdlog::error("the template (pid {}) was {}; starting another in {} ms", pid,
-                    how_it_ended(status), wait.count());
+      const std::string how = how_it_ended(status);
+      sink_.write(EventKind::template_died, {},
+                  fmt::format("the template (pid {}) was {}; starting another in {} ms", pid, how,
+                              wait.count()),
+                  {{"of_pid", std::int64_t{pid}}, {"how", how}, {"retry_ms", wait}});
       restart_template_at_ = Clock::now() + wait;
     }
     return true;
@@ -70,11 +74,12 @@ void Generation::on_worker_gone(int id, const std::string& how) {
       child.leaving && (how == how_it_ended(0) || (!child.ready && how == how_it_ended(SIGTERM)));
   if (!expected) {
     ++history_[id].crashes;
-    spdlog::error("{} {}", describe(id, pid), how);
+    sink_.write(EventKind::worker_died, {}, fmt::format("{} {}", describe(id, pid), how),
+                {{"of_worker", std::int64_t{id}}, {"of_pid", std::int64_t{pid}}, {"how", how}});
     log_in_flight(id, pid, how, resumed);
     sink_.mend_after_kill();
   } else {
-    spdlog::info("{} left", describe(id, pid));
+    tell_of(EventKind::worker_left, id, "{} left");
   }
   if (slots_.board().retiring == id && id > wanted_) {
     slots_.board().retiring = 0;  // it has no successor for the next one to wait for
@@ -118,12 +123,14 @@ void Generation::log_in_flight(int id, pid_t pid, const std::string& what,
     const bool answered = request.state == SlotState::writing && (survived || slot.answered());
     const std::string line = fmt::format("{} {} {} {}", describe(id, pid), what,
                                          answered ? "after" : "while", describe(request, now));
-    const std::array<log::Field, 4> fields{
-        {{"event", std::string_view(answered ? "answered" : "lost")},
-         {"method", request.method},
-         {"path", request.path},
-         {"lost_worker", std::int64_t{id}}}};
-    sink_.write(answered ? spdlog::level::warn : spdlog::level::err, request.id, line, fields);
+    sink_.write(answered ? EventKind::answered : EventKind::lost, request.id, line,
+                {{"method", request.method},
+                 {"path", request.path},
+                 {"state", to_string(request.state)},
+                 {"age_ms", std::chrono::nanoseconds(now - request.since_ns)},
+                 {"how", what},
+                 {"lost_worker", std::int64_t{id}},
+                 {"lost_pid", std::int64_t{pid}}});
   }
 }
 

@@ -1,7 +1,6 @@
 // A generation's part in a refork: the old one gives a worker away, the new one has it as template.
 #include <fmt/format.h>
 #include <signal.h>
-#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -39,8 +38,14 @@ std::string Generation::begin_promotion() {
   if (!child.channel.send({MessageType::promote, *best, {}, ends.second.release()})) {
     return fmt::format("worker {} does not listen", *best);
   }
-  spdlog::info("{}, which has served {} requests, becomes the next generation's template",
-               describe(*best, slots_.seat(*best - 1).pid), most);
+  const pid_t pid = slots_.seat(*best - 1).pid;
+  sink_.write(
+      log::EventKind::refork, {},
+      fmt::format("{}, which has served {} requests, becomes the next generation's template",
+                  describe(*best, pid), most),
+      {{"of_worker", std::int64_t{*best}},
+       {"of_pid", std::int64_t{pid}},
+       {"requests", static_cast<std::int64_t>(most)}});
   promoting_ = *best;
   promotion_ = {0, std::move(ends.first), {}};
   send_away(*best, child, options_.worker_reload_mercy);

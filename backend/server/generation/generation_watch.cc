@@ -1,7 +1,6 @@
 // What a generation does about workers that are old, requests that are overdue, and load.
 #include <fmt/format.h>
 #include <signal.h>
-#include <spdlog/spdlog.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -13,6 +12,8 @@
 #include "server/shared/describe.h"
 
 namespace forktail::server {
+
+using log::EventKind;
 
 bool Generation::waits_for_template() const {
   return phase_ == Phase::starting ||
@@ -49,15 +50,17 @@ void Generation::give_up_slow_starts() {
                                  : fmt::format("the application had not been loaded {}", within));
   }
   if (waits_for_template() && template_started_ + limit <= now) {
-    spdlog::error("killing the template (pid {}): it had not loaded {}", template_pid_, within);
+    sink_.write(
+        EventKind::template_late, {},
+        fmt::format("killing the template (pid {}): it had not loaded {}", template_pid_, within),
+        {{"of_pid", std::int64_t{template_pid_}}, {"reason", "not loaded " + within}});
     ::kill(template_pid_, SIGKILL);
     template_started_ = now;  // until it is reaped
   }
   for (auto& [id, child] : workers_) {
     if (!child.ready && !child.failed && child.started + limit <= now) {
       note_failed_start(fmt::format("worker {} was not ready {}", id, within));
-      spdlog::error("killing {}: it was not ready {}", describe(id, slots_.seat(id - 1).pid),
-                    within);
+      tell_of(EventKind::worker_late, id, "killing {}: {}", "it was not ready " + within);
       child.failed = true;
       signal_worker(id, SIGKILL);
     }
@@ -74,8 +77,8 @@ void Generation::retire_the_old() {
     int nobody = 0;
     if (child.ready && !child.leaving && child.started + lifetime <= Clock::now() &&
         slots_.board().retiring.compare_exchange_strong(nobody, id)) {
-      spdlog::info("{} is replaced: it has lived for max-worker-lifetime",
-                   describe(id, slots_.seat(id - 1).pid));
+      tell_of(EventKind::worker_replaced, id, "{} is replaced: {}",
+              "it has lived for max-worker-lifetime");
       return send_away(id, child, options_.worker_reload_mercy);
     }
   }
@@ -102,7 +105,10 @@ void Generation::oversee() {
     }
     const int wanted = overseer_.workers_for_load(wanted_, queued);
     if (wanted != wanted_) {
-      spdlog::info("{} workers instead of {}, {} connections are waiting", wanted, wanted_, queued);
+      sink_.write(EventKind::scaled, {},
+                  fmt::format("{} workers instead of {}, {} connections are waiting", wanted,
+                              wanted_, queued),
+                  {{"wanted", std::int64_t{wanted}}, {"reason", std::string_view("load")}});
       scale(wanted);
     }
   }
@@ -114,11 +120,14 @@ void Generation::warn_overdue(const Overdue& overdue) {
   const std::string what = fmt::format("harakiri: {} is {}; {}", describe(overdue.worker, pid),
                                        describe(overdue.request, now),
                                        overdue.final ? "killing it" : "its grace has begun");
-  const std::array<log::Field, 3> fields{{{"event", std::string_view("harakiri")},
-                                          {"method", overdue.request.method},
-                                          {"path", overdue.request.path}}};
-  sink_.write(overdue.final ? spdlog::level::err : spdlog::level::warn, overdue.request.id, what,
-              fields);
+  sink_.write(overdue.final ? EventKind::harakiri_kill : EventKind::harakiri, overdue.request.id,
+              what,
+              {{"method", overdue.request.method},
+               {"path", overdue.request.path},
+               {"state", to_string(overdue.request.state)},
+               {"age_ms", std::chrono::nanoseconds(now - overdue.request.since_ns)},
+               {"of_worker", std::int64_t{overdue.worker}},
+               {"of_pid", std::int64_t{pid}}});
   if (overdue.final) {
     ++history_[overdue.worker].harakiris;
     signal_worker(overdue.worker, SIGKILL);

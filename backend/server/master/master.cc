@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
-#include <spdlog/spdlog.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -25,6 +24,7 @@ namespace forktail::server {
 
 namespace {
 
+using log::EventKind;
 using Phase = Generation::Phase;
 
 Descriptor watch_signals() {
@@ -155,18 +155,21 @@ void Master::obey(int signal) {
       return reopen_logs();
     case SIGUSR2:
       if (const std::string why = begin_upgrade(); !why.empty()) {
-        spdlog::error("can not upgrade: {}", why);
+        sink_->write(EventKind::upgrade_failed, {}, "can not upgrade: " + why, {{"reason", why}});
       }
       return;
     case SIGTTIN:
     case SIGTTOU:
       if (has_workers()) {
         scale(current_->wanted() + (signal == SIGTTIN ? 1 : -1));
-        spdlog::info("{} workers wanted", current_->wanted());
+        sink_->write(EventKind::scaled, {}, fmt::format("{} workers wanted", current_->wanted()),
+                     {{"wanted", std::int64_t{current_->wanted()}},
+                      {"reason", std::string_view(signal == SIGTTIN ? "SIGTTIN" : "SIGTTOU")}});
       }
       return;
     case SIGWINCH:
-      spdlog::info("SIGWINCH: ending the workers, keeping the master; SIGHUP starts them again");
+      sink_->write(EventKind::workers_sent_away, {},
+                   "SIGWINCH: ending the workers, keeping the master; SIGHUP starts them again");
       notifier_.status("without workers since SIGWINCH");
       workers_wanted_ = false;
       for (const auto& generation : generations_) {
@@ -257,7 +260,10 @@ void Master::take_over(Generation& successor) {
   if (next_mode_ == options_.fork_mode) {
     asked_mode_ = next_mode_;
   }
-  spdlog::info("{}", serving_status());
+  sink_->write(EventKind::serving, {}, serving_status(),
+               {{"generation", std::int64_t{current_->number()}},
+                {"workers", std::int64_t{current_->wanted()}},
+                {"fork_mode", to_string(options_.fork_mode)}});
   notifier_.ready(serving_status());
   told_ready_ = true;
   if (succession_.pending()) {
@@ -294,21 +300,29 @@ void Master::on_gone(const Generation& generation) {
   }
   past_.add(generation.totals());
   if (generation.phase() != Phase::failed) {
-    spdlog::info("generation {} has left", generation.number());
+    sink_->write(EventKind::generation_left, {},
+                 fmt::format("generation {} has left", generation.number()),
+                 {{"generation", std::int64_t{generation.number()}}});
     return;
   }
   failures_[generation.number()] = generation.failure();
+  const std::array<log::Field, 2> fields{
+      {{"generation", std::int64_t{generation.number()}}, {"reason", generation.failure()}}};
   if (current_ != nullptr) {
     const std::string status =
         fmt::format("generation {} could not start, generation {} goes on serving: {}",
                     generation.number(), current_->number(), generation.failure());
-    spdlog::error("{}", status);
+    sink_->write(EventKind::reload_failed, {}, status, fields);
     notifier_.ready(status);  // a reload that is over, though it failed
   } else if (!workers_wanted_) {
-    spdlog::error("generation {} could not start, the server goes on without workers: {}",
-                  generation.number(), generation.failure());
+    sink_->write(
+        EventKind::reload_failed, {},
+        fmt::format("generation {} could not start, the server goes on without workers: {}",
+                    generation.number(), generation.failure()),
+        fields);
   } else {
-    spdlog::critical("could not start: {}", generation.failure());
+    sink_->write(EventKind::start_failed, {}, "could not start: " + generation.failure(),
+                 {{"reason", generation.failure()}});
     if (succession_.pending()) {
       succession_.predecessor.send({MessageType::start_failed, 0, generation.failure()});
     }
@@ -322,7 +336,8 @@ void Master::on_gone(const Generation& generation) {
 void Master::start_generation(Options options) {
   const DescriptorRange range = free_range();
   if (range.count == 0 && options.keepalive_timeout.count() > 0) {
-    spdlog::warn("no descriptors are left to keep connections in this generation");
+    sink_->write(EventKind::keepalive_off, {},
+                 "no descriptors are left to keep connections in this generation");
   }
   generations_.push_back(
       std::make_unique<Generation>(++last_number_, std::move(options), listeners_, *sink_, range));
@@ -356,22 +371,26 @@ std::string Master::reload() {
     return "the server is stopping";
   }
   if (upgrade_ || replaced_) {
-    spdlog::warn("no reload: an upgrade is under way, which reads the configuration anew");
-    return "an upgrade is under way, which reads the configuration anew";
+    constexpr const char* kWhy = "an upgrade is under way, which reads the configuration anew";
+    sink_->write(EventKind::reload_failed, {}, fmt::format("no reload: {}", kWhy),
+                 {{"reason", std::string_view(kWhy)}});
+    return kWhy;
   }
   if (changing()) {
     reload_again_ = true;
-    spdlog::info("a reload is under way; another one follows it");
+    sink_->write(EventKind::reload_deferred, {}, "a reload is under way; another one follows it");
     return {};
   }
-  spdlog::info("reloading");
+  sink_->write(EventKind::reload, {}, "reloading");
   notifier_.reloading("reloading");
   try {
     Options options = read_options_();
     options.tls = load_tls(options);
     if (const auto names = fixed_options_that_differ(at_start_, options); !names.empty()) {
-      spdlog::warn("{} changed, which takes an upgrade (SIGUSR2) or a restart",
-                   fmt::join(names, ", "));
+      const std::string list = fmt::format("{}", fmt::join(names, ", "));
+      sink_->write(EventKind::options_not_applied, {},
+                   list + " changed, which takes an upgrade (SIGUSR2) or a restart",
+                   {{"options", list}});
     }
     if (next_mode_) {
       set_fork_mode(options, *next_mode_);
@@ -379,8 +398,9 @@ std::string Master::reload() {
     start_generation(std::move(options));
     return {};
   } catch (const std::exception& error) {
-    spdlog::error("can not reload, nothing has changed: {}", error.what());
-    notifier_.ready(fmt::format("can not reload, nothing has changed: {}", error.what()));
+    const std::string status = fmt::format("can not reload, nothing has changed: {}", error.what());
+    sink_->write(EventKind::reload_failed, {}, status, {{"reason", error.what()}});
+    notifier_.ready(status);
     return error.what();
   }
 }
@@ -388,14 +408,14 @@ std::string Master::reload() {
 void Master::reload_when_touched() {
   const std::optional<std::string> path = touched_.changed(Generation::Clock::now());
   if (path && !stopping_) {
-    spdlog::info("{} was touched (touch-reload)", *path);
+    sink_->write(EventKind::touched, {}, *path + " was touched (touch-reload)", {{"path", *path}});
     reload();
   }
 }
 
 void Master::stop(bool at_once) {
   if (!stopping_) {
-    spdlog::info("stopping");
+    sink_->write(EventKind::stopping, {}, "stopping");
     notifier_.stopping();
     refuse_new_connections(listeners_);
   }

@@ -1,7 +1,6 @@
 // What the master's endpoints are asked, and what they answer.
 #include <fmt/format.h>
 #include <signal.h>
-#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <algorithm>

@@ -1,6 +1,5 @@
 // The master's part in a refork: a reload whose template is a worker that has served.
 #include <signal.h>
-#include <spdlog/spdlog.h>
 
 #include <exception>
 #include <memory>
@@ -66,7 +65,7 @@ void Master::attend_refork() {
   }
   failures_[number] = promotion->failure;
   const std::string status = "the refork has failed, nothing has changed: " + promotion->failure;
-  spdlog::error("{}", status);
+  sink_->write(log::EventKind::refork_failed, {}, status, {{"reason", promotion->failure}});
   notifier_.ready(status);
 }
 

@@ -1,7 +1,6 @@
 // The master's part in an upgrade of the binary, on both sides: the one that is replaced, and its
 // successor.
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <exception>
@@ -10,6 +9,8 @@
 #include "server/shared/describe.h"
 
 namespace forktail::server {
+
+using log::EventKind;
 
 // As succession.h has it. What goes wrong until the successor serves costs nothing but a report.
 std::string Master::begin_upgrade() {
@@ -37,7 +38,10 @@ std::string Master::begin_upgrade() {
     }
     pidfile_.set_aside();
     upgrade_.emplace(program_, std::move(estate), options_.upgrade_timeout, options_.reload_mercy);
-    spdlog::info("upgrading: {} starts with pid {}", program_.arguments.front(), upgrade_->pid());
+    sink_->write(EventKind::upgrade, {},
+                 fmt::format("upgrading: {} starts with pid {}", program_.arguments.front(),
+                             upgrade_->pid()),
+                 {{"of_pid", std::int64_t{upgrade_->pid()}}});
     notifier_.status("upgrading");
     return {};
   } catch (const std::exception& error) {
@@ -59,7 +63,9 @@ void Master::attend_upgrade() {
 
 void Master::hand_over() {
   const pid_t successor = upgrade_->pid();
-  spdlog::info("the master with pid {} serves; this one leaves", successor);
+  sink_->write(EventKind::upgraded, {},
+               fmt::format("the master with pid {} serves; this one leaves", successor),
+               {{"of_pid", std::int64_t{successor}}});
   upgrade_outcome_ = fmt::format("ok the master with pid {} serves", successor);
   notifier_.hand_over(successor);
   for (Listener& listener : listeners_) {
@@ -85,7 +91,7 @@ void Master::on_upgrade_failed(const std::string& how) {
   upgrade_outcome_ = fmt::format("failed {}", why);
   const std::string status =
       fmt::format("the upgrade has failed, pid {} goes on: {}", getpid(), why);
-  spdlog::error("{}", status);
+  sink_->write(EventKind::upgrade_failed, {}, status, {{"reason", why}});
   notifier_.status(status);
 }
 
@@ -104,7 +110,7 @@ void Master::attend_succession() {
 
 // The predecessor leaves, or has died; either way nobody else cleans up behind this server.
 void Master::take_charge() {
-  spdlog::info("in charge");
+  sink_->write(EventKind::in_charge, {}, "in charge");
   const auto inherit = [this](Listener& listener) {
     listener.ours |= std::find(succession_.to_own.begin(), succession_.to_own.end(),
                                listener.descriptor.get()) != succession_.to_own.end();

@@ -1,7 +1,6 @@
 #include "server/master/notifier.h"
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -33,8 +32,9 @@ std::int64_t monotonic_usec() {
 
 }  // namespace
 
-Notifier Notifier::from_environment() {
+Notifier Notifier::from_environment(log::Sink& sink) {
   Notifier notifier;
+  notifier.sink_ = &sink;
   notifier.socket_ = take_variable("NOTIFY_SOCKET");
   const auto usec = whole_number(take_variable("WATCHDOG_USEC"));
   const std::string watched = take_variable("WATCHDOG_PID");
@@ -95,8 +95,12 @@ void Notifier::send(const std::string& state) {
   }
   if (error != 0 && !complained_) {
     complained_ = true;
-    spdlog::warn("systemd can not be told of the server's state at NOTIFY_SOCKET={}: {}", socket_,
-                 std::generic_category().message(error));
+    const std::string reason = std::generic_category().message(error);
+    sink_->write(
+        log::EventKind::notify_failed, {},
+        fmt::format("systemd can not be told of the server's state at NOTIFY_SOCKET={}: {}",
+                    socket_, reason),
+        {{"socket", socket_}, {"reason", reason}});
   }
 }
 

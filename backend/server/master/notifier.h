@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 
+#include "log/sink.h"
 #include "server/os/descriptor.h"
 
 namespace forktail::server {
@@ -25,7 +26,7 @@ class Notifier {
   Notifier() = default;
   // Reads NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID and removes them from the environment: they
   // are not meant for what this process starts.
-  static Notifier from_environment();
+  static Notifier from_environment(log::Sink& sink);
 
   // Workers accept requests. Also the end of a reload, whatever came of it.
   void ready(std::string_view status);
@@ -48,6 +49,7 @@ class Notifier {
  private:
   void send(const std::string& state);
 
+  log::Sink* sink_ = nullptr;
   std::string socket_;
   Descriptor descriptor_;
   bool complained_ = false;

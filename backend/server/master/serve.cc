@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <signal.h>
-#include <spdlog/spdlog.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -55,13 +54,16 @@ void prepare_process(const Options& options) {
 
 // A log that was just made, or was left by a server that ran as root, must be opened again by the
 // user that the server becomes.
-void give_log_away(const log::Sink& sink, const Options& options) {
+void give_log_away(log::Sink& sink, const Options& options) {
   const UserAndGroup owner = find_user_and_group(options.uid + ":" + options.gid);
   struct stat info {};
   if (geteuid() == 0 && fstat(sink.descriptor(), &info) == 0 && S_ISREG(info.st_mode) &&
       !log::means_stderr(options.logto) && fchown(sink.descriptor(), owner.uid, owner.gid) != 0) {
-    spdlog::warn("can not give the log {} to the user of uid and gid: {}", options.logto,
-                 std::generic_category().message(errno));
+    const std::string reason = std::generic_category().message(errno);
+    sink.write(log::EventKind::log_not_given, {},
+               fmt::format("can not give the log {} to the user of uid and gid: {}", options.logto,
+                           reason),
+               {{"path", options.logto}, {"reason", reason}});
   }
 }
 
@@ -134,17 +136,20 @@ int serve(Options options, Master::ReadOptions read_options, const Program& prog
   set_title(options.procname_prefix, "master");
   const auto sink = start_logging(options);
   give_log_away(*sink, options);
-  Notifier notifier = Notifier::from_environment();
+  Notifier notifier = Notifier::from_environment(*sink);
   std::vector<Listener> given = take_handed_over_sockets();
   std::move(succession.listeners.begin(), succession.listeners.end(), std::back_inserter(given));
-  std::vector<Listener> listeners = open_listeners(options, std::move(given));
+  std::vector<Listener> listeners = open_listeners(options, std::move(given), *sink);
   options.tls = load_tls(options);
   Pidfile pidfile(options.pidfile);
   become(options.uid, options.gid);
   change_directory(options.chdir);
   for (const Listener& listener : listeners) {
-    spdlog::info("listening on {}{}", listener.address.text,
-                 listener.ours ? "" : ", which was handed over");
+    sink->write(
+        log::EventKind::listening, {},
+        fmt::format("listening on {}{}", listener.address.text,
+                    listener.ours ? "" : ", which was handed over"),
+        {{"socket", listener.address.text}, {"handed_over", std::int64_t{listener.ours ? 0 : 1}}});
   }
   sink->mend_after_kill();  // of a server that ended as a whole
   Master master(std::move(options), {sink, std::move(listeners), std::move(read_options),

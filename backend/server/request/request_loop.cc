@@ -1,7 +1,6 @@
 #include "server/request/request_loop.h"
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <array>
@@ -21,6 +20,7 @@ namespace forktail::server {
 
 namespace {
 
+using log::EventKind;
 using std::chrono::milliseconds;
 
 // How long to wait, in a worker, for the first byte of a connection that was just accepted.
@@ -281,8 +281,8 @@ void RequestLoop::choose_id() {
       id_ = head_.request_id;
       return;
     }
-    spdlog::warn(
-        "REQUEST_ID is no valid id (8 to 128 of [A-Za-z0-9._~+/=@:-]); a new one was made");
+    sink_.write(EventKind::bad_id, {},
+                "REQUEST_ID is no valid id (8 to 128 of [A-Za-z0-9._~+/=@:-]); a new one was made");
   } else if (options_.trust_header_id && id::valid(head_.header_id)) {
     id_ = head_.header_id;
     return;
@@ -299,10 +299,12 @@ void RequestLoop::refuse(Connection& connection, const Refusal& refusal) {
   if (id_.empty()) {
     choose_id();
   }
+  const std::array<log::Field, 2> fields{
+      {{"status", std::int64_t{refusal.status}}, {"reason", refusal.why}}};
   if (refusal.status == 500) {
-    sink_.write(spdlog::level::err, id_, refusal.why);
+    sink_.write(EventKind::body_not_stored, id_, refusal.why, fields);
   } else {
-    sink_.write(spdlog::level::warn, id_, "bad request: " + refusal.why);
+    sink_.write(EventKind::bad_request, id_, "bad request: " + refusal.why, fields);
   }
   if (refusal.status == 0) {
     return;
@@ -349,7 +351,8 @@ bool RequestLoop::offer_to_keep(Claim& claim) {
 Response RequestLoop::call_application(const Request& request, Context& context) {
   Response response;
   if (const auto thrown = thrown_by([&] { response = app_.handle(request, context); })) {
-    spdlog::error("the application threw: {}", *thrown);
+    sink_.write(EventKind::app_threw, id_, "the application threw: " + *thrown,
+                {{"what", *thrown}, {"during", std::string_view("handle")}});
     slot_.count_exception();
     return internal_error(id_);
   }
@@ -380,20 +383,15 @@ bool RequestLoop::answer(Connection& connection, const Response& response, bool 
 }
 
 void RequestLoop::log_slow(Clock::duration handling) {
-  const std::array<log::Field, 4> fields{{{"event", std::string_view("slow")},
-                                          {"method", head_.method},
-                                          {"path", head_.path},
-                                          {"handle_ms", handling}}};
-  sink_.write(spdlog::level::warn, id_,
+  sink_.write(EventKind::slow, id_,
               fmt::format("slow request: {} {} took {} ms", head_.method, head_.path,
                           std::chrono::round<milliseconds>(handling).count()),
-              fields);
+              {{"method", head_.method}, {"path", head_.path}, {"handle_ms", handling}});
 }
 
 void RequestLoop::log_request(int status, std::uint64_t bytes) {
   const Clock::time_point now = Clock::now();
-  const std::array<log::Field, 9> fields{{
-      {"event", std::string_view("request")},
+  const std::array<log::Field, 8> fields{{
       {"method", head_.method},
       {"path", head_.path},
       {"status", std::int64_t{status}},
@@ -405,7 +403,7 @@ void RequestLoop::log_request(int status, std::uint64_t bytes) {
   }};
   summary_.assign(head_.method).append(" ").append(head_.path).append(" ");
   summary_.append(std::to_string(status));
-  sink_.write(spdlog::level::info, id_, summary_, fields);
+  sink_.write(EventKind::request, id_, summary_, fields);
 }
 
 }  // namespace forktail::server

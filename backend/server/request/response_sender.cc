@@ -14,6 +14,8 @@ namespace forktail::server {
 
 namespace {
 
+using log::EventKind;
+
 iovec part(std::string_view bytes) { return {const_cast<char*>(bytes.data()), bytes.size()}; }
 
 }  // namespace
@@ -67,7 +69,7 @@ class ResponseSender::Stream final : public Writer {
 ResponseSender::Sent ResponseSender::send(const Response& response) {
   std::string wrong;
   if (!wire::compose_head(response, terms_.id, terms_.keep, terms_.chunks, head_, wrong)) {
-    log(spdlog::level::err, "the application's response can not be sent: " + wrong);
+    log(EventKind::bad_response, "the application's response can not be sent", wrong);
     return send(internal_error(terms_.id));
   }
   if (!wire::body_allowed(response.status(), terms_.head_request)) {
@@ -102,9 +104,9 @@ ResponseSender::Sent ResponseSender::send_file(const Response& response) {
   const Connection::Outcome outcome =
       connection_.send_file(file.descriptor(), file.size(), patience_, sent.bytes);
   if (outcome == Connection::Outcome::ended) {
-    log(spdlog::level::err,
-        fmt::format("the response was cut: its file shrank from {} to {} bytes while it was sent",
-                    file.size(), sent.bytes));
+    log(EventKind::response_cut, "the response was cut",
+        fmt::format("its file shrank from {} to {} bytes while it was sent", file.size(),
+                    sent.bytes));
     return sent;
   }
   sent.whole = done(outcome);
@@ -114,7 +116,9 @@ ResponseSender::Sent ResponseSender::send_file(const Response& response) {
 ResponseSender::Sent ResponseSender::send_stream(const Response& response) {
   Stream stream(*this);
   if (const auto thrown = thrown_by([&] { response.stream()(stream); })) {
-    log(spdlog::level::err, "the application threw while it streamed: " + *thrown);
+    sink_.write(EventKind::app_threw, terms_.id,
+                "the application threw while it streamed: " + *thrown,
+                {{"what", *thrown}, {"during", std::string_view("stream")}});
     Sent sent{response.status(), stream.sent()};
     if (!stream.begun()) {
       sent = send(internal_error(terms_.id));
@@ -132,11 +136,11 @@ bool ResponseSender::transmit(std::span<iovec> parts, bool more_follows) {
 
 bool ResponseSender::done(Connection::Outcome outcome) {
   if (outcome == Connection::Outcome::late) {
-    log(spdlog::level::warn,
-        "the response was cut: the web server took nothing for socket-timeout");
+    log(EventKind::response_cut, "the response was cut",
+        "the web server took nothing for socket-timeout");
   } else if (outcome == Connection::Outcome::failed) {
-    log(spdlog::level::info,
-        "the response was not taken: " + std::generic_category().message(errno));
+    log(EventKind::response_not_taken, "the response was not taken",
+        std::generic_category().message(errno));
   }
   return outcome == Connection::Outcome::done;
 }

@@ -4,6 +4,7 @@
 // what the function of a stream throws ends here. Each failure leaves a line with the id.
 #pragma once
 
+#include <fmt/format.h>
 #include <sys/uio.h>
 
 #include <chrono>
@@ -53,8 +54,8 @@ class ResponseSender {
   Sent send_stream(const Response& response);
   bool transmit(std::span<iovec> parts, bool more_follows = false);
   bool done(Connection::Outcome outcome);
-  void log(spdlog::level::level_enum level, const std::string& message) {
-    sink_.write(level, terms_.id, message);
+  void log(log::EventKind kind, std::string_view message, std::string_view reason) {
+    sink_.write(kind, terms_.id, fmt::format("{}: {}", message, reason), {{"reason", reason}});
   }
 
   Connection& connection_;

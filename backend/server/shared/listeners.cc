@@ -5,7 +5,6 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <spdlog/spdlog.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -45,15 +44,17 @@ int somaxconn() {
   return longest;
 }
 
-int backlog(const Options& options) {
+int backlog(const Options& options) { return options.listen == 0 ? somaxconn() : options.listen; }
+
+void check_backlog(const Options& options, log::Sink& sink) {
   const int longest = somaxconn();
   if (options.listen > longest) {
-    spdlog::warn(
-        "listen = {} is more than the kernel allows: it will cut the listen queue to {} "
-        "(raise it with sysctl net.core.somaxconn={})",
-        options.listen, longest, options.listen);
+    sink.write(log::EventKind::backlog_short, {},
+               fmt::format("listen = {} is more than the kernel allows: it will cut the listen "
+                           "queue to {} (raise it with sysctl net.core.somaxconn={})",
+                           options.listen, longest, options.listen),
+               {{"listen", std::int64_t{options.listen}}, {"longest", std::int64_t{longest}}});
   }
-  return options.listen == 0 ? longest : options.listen;
 }
 
 // A socket file that a killed server left behind is removed; one that somebody listens on, or
@@ -183,7 +184,9 @@ Listener adopt_listener(int number) {
   return {std::move(address), std::move(descriptor), false};
 }
 
-std::vector<Listener> open_listeners(const Options& options, std::vector<Listener> handed_over) {
+std::vector<Listener> open_listeners(const Options& options, std::vector<Listener> handed_over,
+                                     log::Sink& sink) {
+  check_backlog(options, sink);
   std::vector<Listener> listeners = std::move(handed_over);
   for (const Listener& listener : listeners) {
     check_exposure(listener.address, options);

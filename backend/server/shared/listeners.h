@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "log/sink.h"
 #include "server/os/descriptor.h"
 #include "server/shared/options.h"
 #include "wire/address.h"
@@ -33,7 +34,8 @@ class Listener {
 // taken from there; what is left of these is listened on as well. Throws std::runtime_error naming
 // the socket and the cure: an address in use by a living server, a path that is no socket, TCP
 // beyond loopback without `plain-tcp`. A socket file that nobody listens on any more is taken over.
-std::vector<Listener> open_listeners(const Options& options, std::vector<Listener> handed_over);
+std::vector<Listener> open_listeners(const Options& options, std::vector<Listener> handed_over,
+                                     log::Sink& sink);
 
 // One that was opened elsewhere.
 Listener adopt_listener(int descriptor);

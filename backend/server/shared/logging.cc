@@ -26,7 +26,7 @@ std::shared_ptr<log::Sink> inherit_logging(const Options& options, int descripto
 void set_log_level(log::Sink& sink, const Options& options) {
   const auto level = spdlog::level::from_str(options.log_level);
   spdlog::default_logger()->set_level(level);
-  sink.set_level(level);  // the server's own lines do not pass through the logger
+  sink.set_server_level(level);  // the server's own lines do not pass through the logger
 }
 
 }  // namespace forktail::server

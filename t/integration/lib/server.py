@@ -6,6 +6,7 @@ import signal
 import subprocess
 
 from lib import uwsgi
+from lib.events import undocumented
 from lib.logs import json_lines, sanitizer_reports, torn_lines
 from lib.processes import children_of, is_alive
 from lib.waiting import LIMIT, wait_for
@@ -155,4 +156,5 @@ class Server:
             complaints += sanitizer_reports(self.home / name)
         if self.options.get("log_format") != "text" and (self.home / "server.log").exists():
             complaints += torn_lines(self.home / "server.log")
+            complaints += undocumented(self.home / "server.log", self.process and self.process.pid)
         return complaints

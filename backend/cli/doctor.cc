@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 
+#include "doctor/limited.h"
 #include "doctor/pid.h"
 
 namespace forktail::cli {
@@ -22,7 +23,9 @@ struct Options {
   DoctorAppOptions app;
   doctor::PidOptions pid;
   std::vector<std::string> requests;
+  std::string probe;
   std::string expect;
+  bool may_stop_workers = false;
   bool json = false;
 };
 
@@ -64,21 +67,79 @@ void apply_expected(doctor::Report& report, const Options& options) {
   }
 }
 
-int run(Options& options) {
-  options.app.requests = options.pid.requests = checked_requests(options.requests);
-  if (!options.expect.empty()) {
-    read_file(options.expect);  // a wrong name is told at once
-  }
+int print(const doctor::Report& report, const Options& options) {
+  fmt::print("{}", options.json ? as_json(report) : as_text(report));
+  return std::fflush(stdout) == 0 ? exit_code(report) : kCouldNotRun;
+}
+
+int examine(const Options& options) {
   try {
     doctor::Report report =
         options.app.app.empty() ? examine_pid(options.pid) : examine_app(options.app);
     apply_expected(report, options);
-    fmt::print("{}", options.json ? as_json(report) : as_text(report));
-    return std::fflush(stdout) == 0 ? exit_code(report) : kCouldNotRun;
+    return print(report, options);
   } catch (const std::exception& error) {
     fmt::print(stderr, "forktail doctor: {}\n", error.what());
     return kCouldNotRun;
   }
+}
+
+// A report all the same when there is none to be had.
+int print_failure(const Options& options, std::string why) {
+  doctor::Report report;
+  report.subject = fmt::format("pid {}", options.pid.master);
+  report.failures.push_back(std::move(why));
+  return print(report, options);
+}
+
+// The kernel may let nobody look at a process for as long as it pleases.
+int examine_within_limit(const Options& options) {
+  constexpr std::chrono::seconds kLook{30};
+  const auto limit = kLook + (options.pid.probe ? options.pid.limit : std::chrono::seconds(0));
+  const doctor::Limited limited{
+      [&] { return examine(options); },
+      [&] {
+        return print_failure(
+            options, fmt::format("not done within {} s: can the server's processes be looked at?",
+                                 std::chrono::duration_cast<std::chrono::seconds>(limit).count()));
+      },
+      [&](int signal) {
+        return print_failure(options,
+                             fmt::format("the examination was killed by signal {}", signal));
+      }};
+  return run_limited(limited, limit);
+}
+
+void check_probe(Options& options) {
+  if (options.probe.empty()) {
+    if (options.pid.master != 0 && !options.requests.empty()) {
+      throw CLI::ValidationError("--request", "with --pid it needs --probe: where to send it");
+    }
+    return;
+  }
+  if (!options.may_stop_workers) {
+    throw CLI::ValidationError(
+        "--probe",
+        "stops all workers but one for the moment of a request, which is for test environments "
+        "alone: where it may, add --i-may-stop-workers");
+  }
+  if (options.requests.empty()) {
+    throw CLI::ValidationError("--probe", "needs a --request, like --request 'GET /token'");
+  }
+  try {
+    options.pid.probe = doctor::parse_target(options.probe);
+  } catch (const std::invalid_argument& error) {
+    throw CLI::ValidationError("--probe", error.what());
+  }
+}
+
+int run(Options& options) {
+  options.app.requests = options.pid.requests = checked_requests(options.requests);
+  check_probe(options);
+  if (!options.expect.empty()) {
+    read_file(options.expect);  // a wrong name is told at once
+  }
+  return options.app.app.empty() ? examine_within_limit(options) : examine(options);
 }
 
 void add_app_options(CLI::App& command, Options& options, CLI::Option*& app) {
@@ -105,12 +166,12 @@ void add_pid_options(CLI::App& command, Options& options, CLI::Option* app) {
                          ->type_name("MASTER");
   CLI::Option* probe =
       command
-          .add_option("--probe", options.pid.probe,
+          .add_option("--probe", options.probe,
                       "send the requests to each worker: http://HOST:PORT, or a uwsgi socket")
           ->needs(pid)
           ->type_name("URL|SOCKET");
   command
-      .add_flag("--i-may-stop-workers", options.pid.may_stop_workers,
+      .add_flag("--i-may-stop-workers", options.may_stop_workers,
                 "allow --probe to stop workers for milliseconds: for test environments")
       ->needs(probe);
 }
@@ -140,9 +201,6 @@ void add_doctor_command(CLI::App& forktail, int& exit_code) {
   command->callback([options, command, &exit_code] {
     if (command->count("--app") + command->count("--pid") == 0) {
       throw CLI::RequiredError("--app FILE or --pid MASTER");
-    }
-    if (command->count("--pid") != 0 && !options->requests.empty() && options->pid.probe.empty()) {
-      throw CLI::ValidationError("--request", "with --pid it needs --probe: where to send it");
     }
     exit_code = run(*options);
   });

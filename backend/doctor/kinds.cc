@@ -38,7 +38,8 @@ constexpr std::array<KindFacts, static_cast<std::size_t>(Kind::count_)> kKinds{{
     {Kind::terminal, "terminal", false, "the output of all workers goes to one terminal",
      "none is needed: this is so wherever a server is started by hand"},
     {Kind::file, "file", true,
-     "all workers write at one position that each of them moves, or overwrite one another's lines",
+     "all workers write at one position, and each moves it: who seeks, or goes on after the file "
+     "was cut, overwrites what others wrote; buffered lines are torn",
      "open it with O_APPEND, or in on_worker_start() a file for each worker"},
     {Kind::reading_position, "reading_position", true,
      "a read in one worker moves the position of all: each sees parts of the file",

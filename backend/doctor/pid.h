@@ -8,19 +8,20 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "doctor/ask.h"
 #include "doctor/report.h"
 
 namespace forktail::doctor {
 
 struct PidOptions {
   pid_t master = 0;
-  std::string probe;                       // http://HOST:PORT, or a uwsgi socket; empty: no probe
+  std::optional<Target> probe;             // where to send the requests; none: no probe
   std::vector<std::string> requests;       // "GET /token"
-  bool may_stop_workers = false;           // without it a probe is refused
-  std::chrono::milliseconds limit{30000};  // for all of it
+  std::chrono::milliseconds limit{60000};  // for the probe
 };
 
 // Never throws for what it finds or can not find: that is the report's.

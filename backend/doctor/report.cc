@@ -28,7 +28,7 @@ void add_line(std::string& text, std::string_view label, std::string_view value)
 }
 
 void add_finding(std::string& text, std::string_view mark, const Finding& finding) {
-  text += fmt::format("{:>3}. {}\n", mark, printable(finding.what));
+  text += fmt::format("{:>4} {}\n", mark, printable(finding.what));
   add_line(text, "evidence", finding.evidence);
   add_line(text, "made by", finding.maker);
   add_line(text, "harm", finding.why);
@@ -84,7 +84,7 @@ void add_findings(std::string& text, const Report& report, std::string_view titl
     if (wanted(finding)) {
       text += number == 0 ? fmt::format("\n{}:\n", title) : "";
       ++number;
-      add_finding(text, numbered ? fmt::format("{}", number) : "-", finding);
+      add_finding(text, numbered ? fmt::format("{}.", number) : "-", finding);
     }
   }
 }

@@ -154,9 +154,9 @@ std::optional<Finding> load_time_at(const Spot& spot, const TwinFacts& facts, do
   }
   return finding_at(
       spot, Kind::load_time, "a time before the fork is the same in every worker",
-      fmt::format("{} in {} of {} workers, {:.1f} s before the last of what they were forked from",
+      fmt::format("{} in {} of {} workers, of which the first was forked {:.1f} s later",
                   shown(spot.values[0][0]), spot.values.size(), spot.values.size(),
-                  facts.load_ended - moment->seconds));
+                  std::max(facts.load_ended - moment->seconds, 0.0)));
 }
 
 std::optional<Finding> changing_at(const Spot& spot) {

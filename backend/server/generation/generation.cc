@@ -30,9 +30,6 @@ std::vector<int> descriptors_of(const std::vector<Listener>& listeners) {
   return descriptors;
 }
 
-// Lines that have waited for a second are to be seen soon.
-constexpr milliseconds kGroupPace{250};
-
 // Room to scale to twice the workers; each seat costs every process two descriptors.
 int seats_for(const Options& options) { return options.processes * 2 + 8; }
 
@@ -50,10 +47,8 @@ Generation::Generation(int number, Options options, const std::vector<Listener>&
       range_(range),
       sink_(sink),
       slots_(seats_for(options_), options_.threads),
-      kept_connections_(descriptors_of(listeners), range.base, range.count, seats_for(options_)),
-      harakiri_(options_, slots_),
-      cheaper_(options_, slots_),
-      group_pace_(options_.log_groups ? kGroupPace : milliseconds(0)),
+      keeper_(descriptors_of(listeners), range.base, range.count, seats_for(options_)),
+      overseer_(options_, slots_),
       wanted_(first_workers(options_)) {
   if (options_.log_groups) {
     log_groups_.emplace(slots_.seats(), slots_.threads());
@@ -62,33 +57,34 @@ Generation::Generation(int number, Options options, const std::vector<Listener>&
 }
 
 Generation::Generation(int number, Options options, const std::vector<Listener>& listeners,
-                       log::Sink& sink, DescriptorRange range, const Refork& refork)
+                       log::Sink& sink, DescriptorRange range, const Promotion& promotion)
     : number_(number),
       options_(std::move(options)),
       range_(range),
       sink_(sink),
       slots_(seats_for(options_), options_.threads),
-      kept_connections_(descriptors_of(listeners), range.base, range.count, seats_for(options_)),
-      harakiri_(options_, slots_),
-      cheaper_(options_, slots_),
-      group_pace_(options_.log_groups ? kGroupPace : milliseconds(0)),
+      keeper_(descriptors_of(listeners), range.base, range.count, seats_for(options_)),
+      overseer_(options_, slots_),
       wanted_(first_workers(options_)) {
-  adopt_template(refork);
-}
-
-GenerationShare Generation::share() {
-  return {getpid(), number_, options_, slots_, kept_connections_.share(), sink_, log_groups_};
+  adopt_template(promotion);
 }
 
 void Generation::start_template() {
   auto [ours, theirs] = Channel::make();
-  const GenerationShare shared = share();  // with the master's pid
+  const pid_t master = getpid();
   const pid_t pid = fork();
   if (pid < 0) {
     throw std::system_error(errno, std::generic_category(), "cannot fork the template");
   }
   if (pid == 0) {
-    run_template(shared, std::move(theirs));
+    const Household household{master,
+                              number_,
+                              options_,
+                              slots_,
+                              keeper_.share(),
+                              sink_,
+                              log_groups_ ? &*log_groups_ : nullptr};
+    run_template(household, std::move(theirs));
   }
   template_pid_ = pid;
   template_ = std::move(ours);
@@ -102,34 +98,34 @@ void Generation::start_missing_workers() {
     return;
   }
   const Clock::time_point now = Clock::now();
-  for (int worker = 1; worker <= wanted_; ++worker) {
-    const auto absent = absent_.find(worker);
-    if (!workers_.contains(worker) && (absent == absent_.end() || absent->second <= now)) {
-      absent_.erase(worker);
-      start_worker(worker);
+  for (int id = 1; id <= wanted_; ++id) {
+    const auto absent = absent_.find(id);
+    if (!workers_.contains(id) && (absent == absent_.end() || absent->second <= now)) {
+      absent_.erase(id);
+      start_worker(id);
     }
   }
 }
 
-void Generation::start_worker(int worker) {
+void Generation::start_worker(int id) {
   auto [ours, theirs] = Channel::make();
-  slots_.seat(worker).pid = 0;
+  slots_.seat(id - 1).pid = 0;
   for (int thread = 0; thread < slots_.threads(); ++thread) {
-    slots_.slot(worker, thread).clear();
+    slots_.slot(id - 1, thread).clear();
   }
   if (log_groups_) {
-    log_groups_->clear(worker);
+    log_groups_->clear(id - 1);
   }
-  kept_connections_.admit(worker);
-  slots_.seat(worker).reopened = slots_.board().reopen.load();
-  if (template_.send({MessageType::spawn, worker, {}, theirs.release()})) {
-    if (!first_starts_.insert(worker).second) {
-      ++history_[worker].respawns;
+  keeper_.admit(id);
+  slots_.seat(id - 1).reopened = slots_.board().reopen.load();
+  if (template_.send({MessageType::spawn, id, {}, theirs.release()})) {
+    if (!first_starts_.insert(id).second) {
+      ++history_[id].respawns;
     }
-    workers_[worker] = {std::move(ours), Clock::now()};
-    workers_[worker].requests_before = counters_of(worker).requests;
+    workers_[id] = {std::move(ours), Clock::now()};
+    workers_[id].requests_before = counters_of(id).requests;
   } else {
-    absent_[worker] =
+    absent_[id] =
         Clock::now() + milliseconds(100);  // its queue is full, or it is about to be reaped
   }
 }
@@ -141,31 +137,31 @@ void Generation::watch(std::vector<pollfd>& watched) const {
     }
   };
   add(template_);
-  watched.push_back({kept_connections_.incoming(), POLLIN, 0});
-  for (const auto& [worker, child] : workers_) {
+  watched.push_back({keeper_.incoming(), POLLIN, 0});
+  for (const auto& [id, child] : workers_) {
     add(child.channel);
   }
 }
 
 void Generation::read_messages() {
-  kept_connections_.read_mail();
+  keeper_.read_mail();
   read_template_messages();
   std::vector<std::pair<int, Message>> messages;  // acting on one may change the map
-  for (auto& [worker, child] : workers_) {
+  for (auto& [id, child] : workers_) {
     bool ended = child.channel.descriptor() < 0;
     while (!ended) {
       std::optional<Message> message = child.channel.receive(ended);
       if (!message) {
         break;
       }
-      messages.emplace_back(worker, std::move(*message));
+      messages.emplace_back(id, std::move(*message));
     }
     if (ended) {
       child.channel.close();  // its death is about to be reported
     }
   }
-  for (const auto& [worker, message] : messages) {
-    on_worker_message(worker, message);
+  for (const auto& [id, message] : messages) {
+    on_worker_message(id, message);
   }
 }
 
@@ -192,7 +188,7 @@ void Generation::read_template_messages() {
                   fmt::format("worker {} could not be forked: {}", message->worker, message->text),
                   {{"of_worker", std::int64_t{message->worker}}, {"reason", message->text}});
       workers_.erase(message->worker);
-      kept_connections_.dismiss(message->worker);
+      keeper_.dismiss(message->worker);
       absent_[message->worker] =
           Clock::now() + std::max(backoff_[message->worker].after_death({}), milliseconds(100));
     }
@@ -202,33 +198,33 @@ void Generation::read_template_messages() {
   }
 }
 
-void Generation::on_worker_message(int worker, const Message& message) {
+void Generation::on_worker_message(int id, const Message& message) {
   if (message.type == MessageType::ready) {
-    workers_[worker].ready = true;
-    if (slots_.seat(worker).reopened < slots_.board().reopen) {
-      signal_worker(worker, SIGUSR1);  // the log was to be reopened while it started
+    workers_[id].ready = true;
+    if (slots_.seat(id - 1).reopened < slots_.board().reopen) {
+      signal_worker(id, SIGUSR1);  // the log was to be reopened while it started
     }
-    tell_of(EventKind::worker_ready, worker, "{} ready");
-    if (slots_.board().retiring == worker) {
+    tell_of(EventKind::worker_ready, id, "{} ready");
+    if (slots_.board().retiring == id) {
       slots_.board().retiring = 0;
     }
     check_serving();
   } else if (message.type == MessageType::start_failed) {
     if (phase_ == Phase::starting) {
-      fail(fmt::format("worker {} could not start: {}", worker, message.text));
+      fail(fmt::format("worker {} could not start: {}", id, message.text));
     } else {
-      const std::string line = fmt::format("worker {} could not start: {}", worker, message.text);
+      const std::string line = fmt::format("worker {} could not start: {}", id, message.text);
       sink_.write(EventKind::worker_start_failed, {}, line,
-                  {{"of_worker", std::int64_t{worker}}, {"reason", message.text}});
+                  {{"of_worker", std::int64_t{id}}, {"reason", message.text}});
       note_failed_start(line);
-      workers_[worker].failed = true;
+      workers_[id].failed = true;
     }
-  } else if (message.type == MessageType::reforked && worker == reforking_) {
-    on_reforked(worker);
-  } else if (message.type == MessageType::refork_failed && worker == reforking_) {
-    on_refork_failed(message.text);
+  } else if (message.type == MessageType::promoted && id == promoting_) {
+    on_promoted(id);
+  } else if (message.type == MessageType::promotion_failed && id == promoting_) {
+    on_promotion_failed(message.text);
   } else if (message.type == MessageType::leaving) {
-    Child& child = workers_[worker];
+    Child& child = workers_[id];
     child.leaving = true;
     child.kill_at = child.kill_at.value_or(Clock::now() + options_.worker_reload_mercy);
   }
@@ -248,19 +244,19 @@ void Generation::check_serving() {
 }
 
 std::optional<Generation::Clock::time_point> Generation::next_deadline() const {
-  std::optional<Clock::time_point> next = kept_connections_.next_deadline();
+  std::optional<Clock::time_point> next = keeper_.next_deadline();
   const auto consider = [&](Clock::time_point at) {
     if (!next || at < *next) {
       next = at;
     }
   };
-  for (const auto at :
-       {harakiri_.next(), cheaper_.next(), group_pace_.next(), next_start_deadline()}) {
-    if (at) {
-      consider(*at);
-    }
+  if (overseer_.next()) {
+    consider(*overseer_.next());
   }
-  for (const auto& [worker, child] : workers_) {
+  if (const auto start = next_start_deadline()) {
+    consider(*start);
+  }
+  for (const auto& [id, child] : workers_) {
     if (child.kill_at) {
       consider(*child.kill_at);
     } else if (options_.max_worker_lifetime.count() > 0 && child.ready &&
@@ -272,7 +268,7 @@ std::optional<Generation::Clock::time_point> Generation::next_deadline() const {
     consider(*restart_template_at_);
   }
   if (template_loaded_) {
-    for (const auto& [worker, until] : absent_) {
+    for (const auto& [id, until] : absent_) {
       consider(until);
     }
   }
@@ -281,25 +277,22 @@ std::optional<Generation::Clock::time_point> Generation::next_deadline() const {
 
 void Generation::act_on_deadlines() {
   const Clock::time_point now = Clock::now();
-  kept_connections_.act_on_deadlines();
-  for (const int worker : kept_connections_.take_due_for_mail()) {
-    if (workers_.contains(worker) &&
-        workers_.at(worker).ready) {  // before, the signal would end it
-      signal_worker(worker, SIGUSR2);
+  keeper_.act_on_deadlines();
+  for (const int id : keeper_.take_due_for_mail()) {
+    if (workers_.contains(id) && workers_.at(id).ready) {  // before, the signal would end it
+      signal_worker(id, SIGUSR2);
     }
   }
-  for (auto& [worker, child] : workers_) {
+  for (auto& [id, child] : workers_) {
     if (child.kill_at && *child.kill_at <= now) {
-      tell_of(EventKind::worker_killed, worker, "killing {}: {}",
-              "it had not left within its mercy");
+      tell_of(EventKind::worker_killed, id, "killing {}: {}", "it had not left within its mercy");
       child.kill_at.reset();
-      signal_worker(worker, SIGKILL);
+      signal_worker(id, SIGKILL);
     }
   }
   give_up_slow_starts();
   retire_the_old();
-  look_at_requests();
-  scale_to_load();
+  oversee();
   if (restart_template_at_ && *restart_template_at_ <= now) {
     try {
       start_template();
@@ -313,32 +306,32 @@ void Generation::act_on_deadlines() {
 
 void Generation::scale(int wanted) {
   wanted_ = std::clamp(wanted, 1, slots_.seats());
-  for (auto& [worker, child] : workers_) {
-    if (worker > wanted_ && !child.leaving) {
-      send_away(worker, child, options_.worker_reload_mercy);
+  for (auto& [id, child] : workers_) {
+    if (id > wanted_ && !child.leaving) {
+      send_away(id, child, options_.worker_reload_mercy);
     }
   }
   std::erase_if(absent_, [&](const auto& absence) { return absence.first > wanted_; });
   start_missing_workers();
 }
 
-void Generation::send_away(int worker, Child& child, milliseconds mercy) {
+void Generation::send_away(int id, Child& child, milliseconds mercy) {
   child.leaving = true;
   child.kill_at = Clock::now() + mercy;
-  signal_worker(worker, SIGTERM);
+  signal_worker(id, SIGTERM);
 }
 
 void Generation::reopen_logs() {
   ++slots_.board().reopen;
-  for (const auto& [worker, child] : workers_) {
+  for (const auto& [id, child] : workers_) {
     if (child.ready) {  // before, the signal would end it
-      signal_worker(worker, SIGUSR1);
+      signal_worker(id, SIGUSR1);
     }
   }
 }
 
-void Generation::signal_worker(int worker, int signal) const {
-  const pid_t pid = slots_.seat(worker).pid;
+void Generation::signal_worker(int id, int signal) const {
+  const pid_t pid = slots_.seat(id - 1).pid;
   if (pid > 0) {
     ::kill(pid, signal);
   }
@@ -350,7 +343,7 @@ void Generation::leave(bool stopping) {
   }
   slots_.board().stopping = stopping;
   slots_.board().leaving = true;
-  kept_connections_.stop_accepting();
+  keeper_.stop_accepting();
   template_.close();
   if (template_pid_ > 0 && !template_loaded_) {
     ::kill(template_pid_,
@@ -358,14 +351,14 @@ void Generation::leave(bool stopping) {
   }
   absent_.clear();
   restart_template_at_.reset();
-  for (auto& [worker, child] : workers_) {
-    send_away(worker, child, options_.reload_mercy);
+  for (auto& [id, child] : workers_) {
+    send_away(id, child, options_.reload_mercy);
   }
 }
 
 void Generation::kill(const std::string& why) {
-  for (auto& [worker, child] : workers_) {
-    tell_of(EventKind::worker_killed, worker, "killing {}: {}", why);
+  for (auto& [id, child] : workers_) {
+    tell_of(EventKind::worker_killed, id, "killing {}: {}", why);
     child.kill_at.reset();
   }
   kill_processes();
@@ -380,12 +373,12 @@ void Generation::fail(const std::string& why) {
   slots_.board().leaving = true;
   absent_.clear();
   restart_template_at_.reset();
-  for (auto& [worker, child] : workers_) {
+  for (auto& [id, child] : workers_) {
     if (!child.ready) {
-      signal_worker(worker, SIGKILL);
+      signal_worker(id, SIGKILL);
     } else if (!child.leaving) {
       // It has accepted connections like any other, and what it has begun it answers.
-      send_away(worker, child, options_.worker_reload_mercy);
+      send_away(id, child, options_.worker_reload_mercy);
     }
   }
   kill_template();
@@ -396,18 +389,18 @@ void Generation::note_failed_start(const std::string& why) {
   last_failed_start_ = why;
 }
 
-void Generation::tell_of(EventKind kind, int worker, std::string_view pattern,
+void Generation::tell_of(EventKind kind, int id, std::string_view pattern,
                          const std::string& reason) const {
-  const pid_t pid = slots_.seat(worker).pid;
-  const std::string message = fmt::format(fmt::runtime(pattern), describe(worker, pid), reason);
+  const pid_t pid = slots_.seat(id - 1).pid;
+  const std::string message = fmt::format(fmt::runtime(pattern), describe(id, pid), reason);
   const std::array<log::Field, 3> fields{
-      {{"of_worker", std::int64_t{worker}}, {"of_pid", std::int64_t{pid}}, {"reason", reason}}};
+      {{"of_worker", std::int64_t{id}}, {"of_pid", std::int64_t{pid}}, {"reason", reason}}};
   sink_.write(kind, {}, message, std::span(fields).first(reason.empty() ? 2 : 3));
 }
 
 void Generation::kill_processes() const {
-  for (const auto& [worker, child] : workers_) {
-    signal_worker(worker, SIGKILL);
+  for (const auto& [id, child] : workers_) {
+    signal_worker(id, SIGKILL);
   }
   kill_template();
 }
@@ -421,12 +414,12 @@ void Generation::kill_template() const {
 // Those that the template was told to fork and did not. One that it was just forking finds its
 // channel closed and ends by itself.
 void Generation::forget_unforked_workers() {
-  std::erase_if(workers_, [&](const auto& entry) {
-    const int worker = entry.first;
-    if (slots_.seat(worker).pid != 0) {
+  std::erase_if(workers_, [&](const auto& worker) {
+    const int id = worker.first;
+    if (slots_.seat(id - 1).pid != 0) {
       return false;
     }
-    kept_connections_.dismiss(worker);
+    keeper_.dismiss(id);
     return true;
   });
 }

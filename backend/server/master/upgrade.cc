@@ -1,0 +1,149 @@
+#include "server/master/upgrade.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+namespace forktail::server {
+
+namespace {
+
+std::vector<int> descriptors_of(const Estate& estate, int memfd) {
+  std::vector<int> all{estate.channel, memfd};
+  for (const auto* sockets : {&estate.listeners, &estate.endpoints}) {
+    for (const Estate::Socket& socket : *sockets) {
+      all.push_back(socket.descriptor);
+    }
+  }
+  return all;
+}
+
+// As this process had it, but for what was meant for this process alone.
+std::vector<std::string> environment_for_successor(const Program& program, int memfd) {
+  std::vector<std::string> environment{fmt::format("FORKTAIL_UPGRADE={}", memfd)};
+  for (const std::string& variable : program.environment) {
+    const std::string_view text = variable;
+    if (text.starts_with("WATCHDOG_PID=")) {
+      environment.push_back(fmt::format("WATCHDOG_PID={}", getpid()));
+    } else if (!text.starts_with("LISTEN_") && !text.starts_with("FORKTAIL_UPGRADE=")) {
+      environment.push_back(variable);
+    }
+  }
+  return environment;
+}
+
+std::vector<char*> pointers(std::vector<std::string>& words) {
+  std::vector<char*> all;
+  all.reserve(words.size() + 1);
+  for (std::string& word : words) {
+    all.push_back(word.data());
+  }
+  all.push_back(nullptr);
+  return all;
+}
+
+// In the forked process. Returns why it could not.
+std::string exec_program(const Program& program, const Estate& estate, int memfd) {
+  const std::vector<int> inherited = descriptors_of(estate, memfd);
+  close_all_but(inherited);
+  for (const int descriptor : inherited) {
+    set_inheritable(descriptor, true);
+  }
+  sigset_t none;
+  sigemptyset(&none);
+  pthread_sigmask(SIG_SETMASK, &none, nullptr);
+  const std::string name = program.arguments.empty() ? "" : program.arguments.front();
+  if (chdir(program.directory.c_str()) != 0) {
+    return fmt::format("cannot change to the directory {}: {}", program.directory,
+                       std::generic_category().message(errno));
+  }
+  std::vector<std::string> arguments = program.arguments;
+  std::vector<std::string> environment = environment_for_successor(program, memfd);
+  // Only a name without a slash is looked for; execvpe() would also run any file as a shell script.
+  (name.find('/') == std::string::npos ? execvpe : execve)(name.c_str(), pointers(arguments).data(),
+                                                           pointers(environment).data());
+  return fmt::format("cannot execute {}: {}", name, std::generic_category().message(errno));
+}
+
+}  // namespace
+
+Upgrade::Upgrade(const Program& program, Estate estate, std::chrono::milliseconds limit,
+                 std::chrono::milliseconds mercy)
+    : limit_(limit), mercy_(mercy), give_up_at_(Clock::now() + limit) {
+  std::pair<Channel, Channel> ends = Channel::make();
+  const Channel theirs = std::move(ends.second);
+  estate.predecessor = getpid();
+  estate.channel = theirs.descriptor();
+  const Descriptor memfd = write_estate(estate);
+  std::fflush(nullptr);
+  pid_ = fork();
+  if (pid_ < 0) {
+    throw std::system_error(errno, std::generic_category(), "cannot fork");
+  }
+  if (pid_ == 0) {
+    theirs.send({MessageType::start_failed, 0, exec_program(program, estate, memfd.get())});
+    _exit(1);
+  }
+  channel_ = std::move(ends.first);
+}
+
+void Upgrade::watch(std::vector<pollfd>& watched) const {
+  if (channel_.descriptor() >= 0) {
+    watched.push_back({channel_.descriptor(), POLLIN, 0});
+  }
+}
+
+bool Upgrade::read_messages() {
+  bool serves = false;
+  bool ended = channel_.descriptor() < 0;
+  while (!ended) {
+    const std::optional<Message> message = channel_.receive(ended);
+    if (!message) {
+      break;
+    }
+    if (message->type == MessageType::ready) {
+      serves = !kill_at_;  // one that was given up has been told to end
+    } else if (message->type == MessageType::start_failed && failure_.empty()) {
+      failure_ = message->text;
+    }
+  }
+  if (ended) {
+    channel_.close();  // its end is about to be reported
+  }
+  return serves;
+}
+
+std::optional<Upgrade::Clock::time_point> Upgrade::next_deadline() const {
+  return kill_at_ ? *kill_at_ : give_up_at_;
+}
+
+void Upgrade::act_on_deadlines() {
+  const Clock::time_point now = Clock::now();
+  if (!kill_at_ && give_up_at_ <= now) {
+    give_up(fmt::format("it did not serve within upgrade-timeout ({} ms)", limit_.count()));
+  } else if (kill_at_ && *kill_at_ <= now) {
+    ::kill(pid_, SIGKILL);
+    kill_at_ = now + std::chrono::seconds(1);
+  }
+}
+
+void Upgrade::give_up(const std::string& why) {
+  if (failure_.empty()) {
+    failure_ = why;
+  }
+  ::kill(pid_, kill_at_ ? SIGKILL : SIGTERM);
+  kill_at_ = kill_at_.value_or(Clock::now() + mercy_);
+}
+
+std::string Upgrade::failure(const std::string& how) const {
+  return failure_.empty() ? "it was " + how : failure_;
+}
+
+}  // namespace forktail::server

@@ -1,0 +1,55 @@
+// An upgrade of the binary, seen from the master that is to be replaced: the process that was
+// started with the new binary, until it serves or has ended.
+//
+// Belongs to the master's loop. Nothing waits.
+#pragma once
+
+#include <poll.h>
+#include <sys/types.h>
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "server/master/succession.h"
+#include "server/os/program.h"
+#include "server/shared/channel.h"
+
+namespace forktail::server {
+
+class Upgrade {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // Starts the program anew, with the descriptors of `estate` (whose channel is made here). It has
+  // `limit` to serve, then `mercy` to end. Throws std::system_error.
+  Upgrade(const Program& program, Estate estate, std::chrono::milliseconds limit,
+          std::chrono::milliseconds mercy);
+
+  [[nodiscard]] pid_t pid() const { return pid_; }
+
+  void watch(std::vector<pollfd>& watched) const;
+  // Whether it serves. What it says of its failure is kept for failure().
+  bool read_messages();
+  [[nodiscard]] std::optional<Clock::time_point> next_deadline() const;
+  void act_on_deadlines();
+
+  // It is not to replace this master any more, but may finish what its workers have. The first
+  // reason is the one that is reported.
+  void give_up(const std::string& why);
+
+  // Why it has not come to serve, `how` being how it ended.
+  [[nodiscard]] std::string failure(const std::string& how) const;
+
+ private:
+  pid_t pid_ = 0;
+  Channel channel_;
+  std::chrono::milliseconds limit_;
+  std::chrono::milliseconds mercy_;
+  Clock::time_point give_up_at_;
+  std::optional<Clock::time_point> kill_at_;
+  std::string failure_;
+};
+
+}  // namespace forktail::server

@@ -1,0 +1,304 @@
+// The master's part in dispatch: what dead workers leave, new ones need, and idle peers get.
+#include <gtest/gtest.h>
+
+#include "dispatch_support.h"
+#include "server/dispatch/keeper.h"
+
+namespace forktail::server {
+namespace {
+
+using KeeperTest = DispatchTest;
+
+TEST_F(KeeperTest, ANewWorkerGetsTheConnectionsThatAreKeptAlready) {
+  start(1);
+  const Descriptor client = kept_by(1);
+  start(2);
+  worker(1).kill();
+  send_text(client.get(), "hello");
+  EXPECT_EQ(worker(2).next(), "hello");
+}
+
+// The publisher can not post to a seat that nobody has yet.
+TEST_F(KeeperTest, AConnectionThatWasPublishedJustBeforeAWorkerJoinedIsForwarded) {
+  start(1);
+  const Descriptor client = listener_.connect();
+  send_text(client.get(), "hello");
+  EXPECT_EQ(worker(1).next(), "hello");
+  EXPECT_EQ(worker(1).ask("publish"), "yes");  // and the master has not read of it
+  kept().set_occupied(2, true);
+  keeper_->read_mail();
+  Mail mail;
+  ASSERT_TRUE(share().mailboxes.take(2, mail));
+  EXPECT_EQ(mail.kind, MailKind::opened);
+  EXPECT_TRUE(mail.descriptor);
+}
+
+TEST_F(KeeperTest, ANewWorkerDoesNotGetMailOfItsPredecessor) {
+  start(1);
+  ASSERT_TRUE(share().mailboxes.post(2, {MailKind::opened, {5, 1}}));
+  keeper_->admit(2);
+  Mail mail;
+  EXPECT_FALSE(share().mailboxes.take(2, mail));
+}
+
+TEST_F(KeeperTest, WhatDoesNotFitIntoAMailboxIsDeliveredLater) {
+  start(1);
+  const Descriptor client = kept_by(1);
+  ASSERT_EQ(held(), 1);
+  keeper_->admit(2);
+  while (share().mailboxes.post(2, {MailKind::closed, {0, 0}})) {
+  }
+  // From a worker that did not know of the second yet.
+  const Mail opened{MailKind::opened, kept().current(0), kept().membership() - 1};
+  ASSERT_TRUE(share().mailboxes.post(0, opened, kBase));
+  keeper_->read_mail();
+  EXPECT_EQ(keeper_->take_due_for_mail(), std::vector{2});
+  Mail mail;
+  while (share().mailboxes.take(2, mail)) {
+  }
+  EXPECT_TRUE(run_until([&] { return share().mailboxes.take(2, mail); }));
+  EXPECT_EQ(mail.kind, MailKind::opened);
+}
+
+// Where a worker can be when it is killed, and what becomes of its connection.
+struct Step {
+  const char* name;
+  std::vector<const char*> orders;  // after the connection was kept and has a request in it
+  bool survives;                    // the next idle worker serves the request
+  bool answered = false;
+};
+
+class KilledWorker : public DispatchTest, public ::testing::WithParamInterface<Step> {};
+
+TEST_P(KilledWorker, LeavesNothingOwnedOrOpen) {
+  start(1);
+  start(2);
+  const Descriptor client = kept_by(2);
+  send_text(client.get(), "request");
+  for (const char* order : GetParam().orders) {
+    worker(1).ask(order);
+  }
+  kill(1);
+  if (GetParam().survives) {
+    EXPECT_EQ(worker(2).next(), "request");
+    worker(2).ask("answer");
+    worker(2).ask("drop");
+  }
+  if (GetParam().survives || GetParam().answered) {
+    EXPECT_EQ(receive_text(client.get()), "answer");
+  }
+  EXPECT_EQ(receive_text(client.get()), "(end)");
+  EXPECT_TRUE(all_free());
+  EXPECT_EQ(held(), 0);
+  worker(2).ask("read mail");
+  EXPECT_EQ(worker(2).ask("count"), "0");
+  const Descriptor another = listener_.connect();
+  send_text(another.get(), "another");
+  EXPECT_EQ(worker(2).next(), "another") << "the listener is armed";
+}
+
+INSTANTIATE_TEST_SUITE_P(At, KilledWorker,
+                         ::testing::Values(Step{"Idle", {}, true},
+                                           Step{"TheEvent", {"take event"}, true},
+                                           Step{"TheClaim", {"next"}, false},
+                                           Step{"TheAnswer", {"next", "answer"}, false, true},
+                                           Step{"TheDrop", {"next", "drop"}, false},
+                                           Step{"TheSlot", {"next", "allocate", "drop"}, false}),
+                         [](const auto& step) { return step.param.name; });
+
+// The same for a connection that the worker has just accepted. Without a request in it, its end is
+// all that the peer can see.
+class KilledAcceptor : public DispatchTest, public ::testing::WithParamInterface<Step> {};
+
+TEST_P(KilledAcceptor, LeavesNothingOwnedOrOpen) {
+  start(1);
+  start(2);
+  const Descriptor client = listener_.connect();
+  for (const char* order : GetParam().orders) {
+    worker(1).ask(order);
+  }
+  kill(1);
+  if (GetParam().survives) {
+    send_text(client.get(), "request");
+    EXPECT_EQ(worker(2).next(), "request");
+    worker(2).ask("drop");
+  }
+  EXPECT_EQ(receive_text(client.get()), "(end)");
+  EXPECT_TRUE(all_free());
+  EXPECT_EQ(held(), 0);
+  worker(2).ask("read mail");
+  EXPECT_EQ(worker(2).ask("count"), "0");
+  const Descriptor another = listener_.connect();
+  send_text(another.get(), "another");
+  EXPECT_EQ(worker(2).next(), "another") << "the listener is armed";
+}
+
+INSTANTIATE_TEST_SUITE_P(At, KilledAcceptor,
+                         ::testing::Values(Step{"TheEvent", {"take event"}, true},
+                                           Step{"TheAccept", {"next"}, false},
+                                           Step{"ThePublishing", {"next", "publish"}, false},
+                                           Step{"TheRelease", {"next", "publish", "release"}, true},
+                                           Step{"TheKeeping", {"next", "publish", "keep"}, true}),
+                         [](const auto& step) { return step.param.name; });
+
+// By which the master decides whether a dead worker's connection can be gone on with.
+struct Asked {
+  int thread = -1;
+  bool waiting = false;
+};
+
+TEST_F(KeeperTest, AConnectionThatStandsBetweenTwoRequestsGoesToAnotherWorker) {
+  start(1);
+  start(2);
+  const Descriptor client = kept_by(2);
+  send_text(client.get(), "request");
+  EXPECT_EQ(worker(1).next(), "request");
+  worker(1).ask("answer");
+  EXPECT_EQ(receive_text(client.get()), "answer");
+  send_text(client.get(), "behind it");
+  worker(1).kill();
+  Asked asked;
+  EXPECT_EQ(keeper_->resume(1, 1, Keeper::Clock::now() + 1h,
+                            [&](int thread, bool waiting) {
+                              asked = {thread, waiting};
+                              return true;
+                            }),
+            std::vector{true});
+  keeper_->dismiss(1);
+  EXPECT_EQ(asked.thread, 0);
+  EXPECT_TRUE(asked.waiting);
+  EXPECT_EQ(worker(2).next(), "behind it");
+}
+
+TEST_F(KeeperTest, AConnectionInWhichARequestDiedIsEnded) {
+  start(1);
+  const Descriptor client = kept_by(1);
+  send_text(client.get(), "request");
+  EXPECT_EQ(worker(1).next(), "request");
+  worker(1).kill();
+  bool waiting = true;
+  EXPECT_EQ(keeper_->resume(1, 2, Keeper::Clock::now() + 1h,
+                            [&](int /*thread*/, bool more) {
+                              waiting = more;
+                              return false;
+                            }),
+            (std::vector{false, false}));
+  keeper_->dismiss(1);
+  EXPECT_FALSE(waiting);
+  EXPECT_EQ(receive_text(client.get()), "(end)");
+}
+
+TEST_F(KeeperTest, AConnectionThatWasGivenBackIsEndedAtItsTime) {
+  start(1);
+  const Descriptor client = kept_by(1);
+  send_text(client.get(), "request");
+  EXPECT_EQ(worker(1).next(), "request");
+  worker(1).kill();
+  keeper_->resume(1, 1, Keeper::Clock::now() + 1ms, [](int, bool) { return true; });
+  keeper_->dismiss(1);
+  EXPECT_EQ(slots_of(KeptTable::kIdle), 1);
+  ASSERT_TRUE(run_until([&] { return all_free(); }));
+  EXPECT_EQ(receive_text(client.get()), "(end)");
+}
+
+TEST_F(KeeperTest, AnIdleConnectionIsEndedAtItsTime) {
+  keepalive_ = 1ms;
+  start(1);
+  const Descriptor client = kept_by(1);
+  ASSERT_TRUE(run_until([&] { return all_free(); }));
+  EXPECT_EQ(receive_text(client.get()), "(end)");
+  EXPECT_EQ(held(), 0);
+}
+
+TEST_F(KeeperTest, APeerThatNeverSaysAnythingIsEndedAtItsTime) {
+  silence_ = 1ms;
+  start(1);
+  const Descriptor client = listener_.connect();
+  EXPECT_EQ(worker(1).next(), "quiet");
+  EXPECT_EQ(worker(1).ask("put back"), "yes");
+  ASSERT_TRUE(run_until([&] { return all_free(); }));
+  EXPECT_EQ(receive_text(client.get()), "(end)");
+}
+
+TEST_F(KeeperTest, AConnectionWhoseRequestWaitsForAWorkerIsNotEnded) {
+  keepalive_ = 1ms;
+  start(1);
+  const Descriptor client = kept_by(1);
+  const Descriptor idle = kept_by(1);
+  send_text(client.get(), "waiting");
+  ASSERT_TRUE(run_until([&] { return slots_of(KeptTable::kFree) == kept().capacity() - 1; }));
+  EXPECT_EQ(receive_text(idle.get()), "(end)");
+  EXPECT_EQ(worker(1).next(), "waiting");
+}
+
+TEST_F(KeeperTest, AConnectionThatIsServedIsNotEnded) {
+  keepalive_ = 1ms;
+  start(1);
+  const Descriptor served = kept_by(1);
+  send_text(served.get(), "slow");
+  EXPECT_EQ(worker(1).next(), "slow");
+  start(2);
+  const Descriptor idle = kept_by(2);
+  ASSERT_TRUE(run_until([&] { return slots_of(KeptTable::kFree) == kept().capacity() - 1; }));
+  worker(1).ask("answer");
+  EXPECT_EQ(receive_text(served.get()), "answer");
+}
+
+TEST_F(KeeperTest, HasNothingToDoWhenNothingIsKept) {
+  keepalive_ = 1ms;
+  start(1);
+  const Descriptor client = kept_by(1);
+  ASSERT_TRUE(run_until([&] { return all_free() && !keeper_->next_deadline(); }));
+}
+
+// Or they would keep them open until the slot is used again.
+TEST_F(KeeperTest, TellsAllWorkersToForgetWhatIsClosed) {
+  start(1);
+  start(2);
+  Descriptor client = kept_by(1);
+  client.reset();
+  EXPECT_EQ(worker(2).next(), "(end)");
+  worker(2).ask("drop");
+  std::vector<int> due;
+  ASSERT_TRUE(run_until([&] { return !(due = keeper_->take_due_for_mail()).empty(); }));
+  EXPECT_EQ(due, (std::vector{1, 2}));
+  EXPECT_TRUE(keeper_->take_due_for_mail().empty()) << "asking clears it";
+}
+
+TEST_F(KeeperTest, ForgetsAConnectionOfWhoseEndNoMailCame) {
+  start(1);
+  const Descriptor client = kept_by(1);
+  ASSERT_EQ(held(), 1);
+  send_text(client.get(), "last");
+  EXPECT_EQ(worker(1).next(), "last");
+  while (share().mailboxes.post(0, {MailKind::closed, {7, 0}})) {
+  }
+  worker(1).ask("drop");
+  EXPECT_EQ(held(), 1) << "it does not know";
+  EXPECT_TRUE(run_until([&] { return held() == 0; }));
+}
+
+TEST_F(KeeperTest, AWorkerThatNeverGotAConnectionHasItEnded) {
+  start(1);
+  const Descriptor client = kept_by(1);
+  keeper_->read_mail();
+  ASSERT_TRUE(kept().claim(kept().current(0), ReadyList::owner(2, 0)));
+  ASSERT_TRUE(share().mailboxes.post(0, {MailKind::abandoned, kept().current(0)}));
+  EXPECT_EQ(held(), 0);
+  EXPECT_TRUE(all_free());
+  EXPECT_EQ(receive_text(client.get()), "(end)");
+}
+
+TEST_F(KeeperTest, NewConnectionsOfALeavingGenerationAreOthersBusiness) {
+  start(1);
+  const Descriptor client = kept_by(1);
+  keeper_->stop_accepting();
+  const Descriptor another = listener_.connect();
+  send_text(another.get(), "not here");
+  EXPECT_EQ(worker(1).ask("glance"), "none");
+  send_text(client.get(), "here");
+  EXPECT_EQ(worker(1).next(), "here");
+}
+
+}  // namespace
+}  // namespace forktail::server

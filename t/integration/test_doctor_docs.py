@@ -1,0 +1,21 @@
+"""docs/doctor.md shows what the doctor prints: its walk is run, and compared."""
+
+import pytest
+
+from lib import doctor_walk
+from lib.prefork import Prefork
+
+
+@pytest.fixture
+def prefork(environment):
+    one = Prefork(environment)
+    yield one
+    one.end()
+
+
+def test_the_walk_of_the_page_is_what_the_commands_print(forktail, prefork):
+    shown = doctor_walk.blocks(doctor_walk.PAGE.read_text())
+    printed = dict(doctor_walk.Walk(forktail, prefork).steps())
+    assert set(shown) == set(printed)
+    for name, output in printed.items():
+        assert doctor_walk.shape(shown[name], name) == doctor_walk.shape(output, name), f"{name}: run script/doctor-walk"

@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "cli/serve_options.h"
-#include "server/child/handover.h"
-#include "server/master/activation.h"
+#include "server/child/exec_worker.h"
 #include "server/master/serve.h"
+#include "server/master/systemd_sockets.h"
 
 namespace forktail::cli {
 
@@ -74,8 +74,8 @@ void add_worker_command(CLI::App& forktail) {
   const auto descriptor = std::make_shared<int>(-1);
   command->add_option("descriptor", *descriptor)->required();
   command->callback([descriptor] {
-    const server::Handover handover = server::read_handover(*descriptor);
-    server::run_exec_worker(handover, read_options_text(handover.options));
+    const server::ExecWorker self = server::read_exec_worker(*descriptor);
+    server::run_exec_worker(self, read_options_text(self.options));
   });
 }
 

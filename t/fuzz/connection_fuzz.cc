@@ -227,7 +227,7 @@ class Server {
       mail.descriptor.reset();
     }
     require(!ready_.any_idle());
-    require(slots_.slot(0, 0).state() == SlotState::idle);
+    require(slots_.slot(1, 0).state() == SlotState::idle);
     return answers;
   }
 
@@ -250,7 +250,7 @@ class Server {
   ReadyList ready_{share_, 1, std::chrono::hours(1), std::chrono::hours(1)};
   log::Sink sink_{"/dev/null", log::Format::json};
   Recorder app_;
-  RequestLoop loop_{app_, options_, worker_, ready_, sink_, slots_.slot(0, 0), slots_.board(), 0};
+  RequestLoop loop_{app_, options_, worker_, ready_, sink_, slots_.slot(1, 0), slots_.board(), 0};
 };
 
 std::size_t count(std::string_view text, std::string_view what) {

@@ -167,7 +167,7 @@ def test_no_request_is_lost_over_reforks_and_nothing_is_left_open(server, refork
     wait_for(lambda: descriptors() == before, f"the same descriptors as before, {before}")
 
 
-def test_the_worker_finishes_its_requests_before_it_is_promoted(server, hold_app, forktail):
+def test_the_worker_finishes_its_requests_before_it_becomes_the_template(server, hold_app, forktail):
     app = server(app=hold_app, control="control")
     request = Held(app, "in-flight-1")
     command = [forktail, "ctl", "--control", app.home / "control", "refork"]
@@ -181,7 +181,7 @@ def test_the_worker_finishes_its_requests_before_it_is_promoted(server, hold_app
     app.wait_log("generation 3 serves")
 
 
-def test_a_promoted_template_that_dies_is_replaced_by_one_that_loads_anew(server, cache_app, refork):
+def test_a_template_that_was_a_worker_and_dies_is_replaced_by_one_that_loads_anew(server, cache_app, refork):
     app = server(app=cache_app, processes=2, control="control")
     app.get("/fill")
     assert refork(app).returncode == 0
@@ -228,7 +228,7 @@ def test_a_refork_whose_workers_do_not_start_leaves_the_old_generation_serving(s
     (app.home / "broken").unlink()
     assert done.returncode == 1 and "broken here" in done.stderr
     assert app.get("/").status == 200
-    wait_for(lambda: len(app.workers()) == 2, "replacement of the promoted worker")
+    wait_for(lambda: len(app.workers()) == 2, "replacement of the worker that became the template")
 
 
 def test_a_worker_that_is_killed_on_its_way_fails_the_refork(server, hold_app, forktail):

@@ -147,8 +147,8 @@ TEST_F(ReadyListTest, AnEventOfAConnectionThatAnotherServesIsForgotten) {
   send_text(client.get(), "x");
   EXPECT_EQ(worker(1).ask("glance"), "none");
   kept().release(kept().current(0), 0, false);
-  keeper_->read_mail();
-  keeper_->dismiss(3);  // which arms it again
+  kept_connections_->read_mail();
+  kept_connections_->dismiss(3);  // which arms it again
   EXPECT_EQ(worker(1).next(), "x");
 }
 
@@ -202,8 +202,8 @@ TEST_F(ReadyListTest, AFullMailboxStopsPublishingUntilItsWorkerHasReadItsMail) {
   EXPECT_EQ(worker(1).next(), "hello");
   EXPECT_EQ(worker(1).ask("publish"), "no");
   EXPECT_TRUE(all_free());
-  keeper_->read_mail();
-  EXPECT_EQ(keeper_->take_due_for_mail(), std::vector{2});
+  kept_connections_->read_mail();
+  EXPECT_EQ(kept_connections_->take_due_for_mail(), std::vector{2});
   worker(2).ask("read mail");
   EXPECT_EQ(worker(1).ask("publish"), "yes");
   EXPECT_EQ(held(), 1);

@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "server/dispatch/keeper.h"
+#include "server/dispatch/kept_connections.h"
 #include "server/dispatch/ready_list.h"
 #include "server_support.h"
 
@@ -152,15 +152,15 @@ class StepWorker {
 class DispatchTest : public ::testing::Test {
  protected:
   void make(int capacity) {
-    keeper_ =
-        std::make_unique<Keeper>(std::vector{listener_.descriptor()}, kBase, capacity, kSeats);
+    kept_connections_ = std::make_unique<KeptConnections>(std::vector{listener_.descriptor()},
+                                                          kBase, capacity, kSeats);
   }
 
-  DispatchShare& share() { return keeper_->share(); }
+  DispatchShare& share() { return kept_connections_->share(); }
   KeptTable& kept() { return share().kept; }
 
   StepWorker& start(int seat) {
-    keeper_->admit(seat);
+    kept_connections_->admit(seat);
     workers_.at(static_cast<std::size_t>(seat)) =
         std::make_unique<StepWorker>(share(), seat, keepalive_, silence_);
     return worker(seat);
@@ -169,7 +169,7 @@ class DispatchTest : public ::testing::Test {
 
   void kill(int seat) {
     worker(seat).kill();
-    keeper_->dismiss(seat);
+    kept_connections_->dismiss(seat);
   }
 
   // A connection that worker `seat` has answered one request of and published.
@@ -186,7 +186,7 @@ class DispatchTest : public ::testing::Test {
 
   // The master's duplicates.
   int held() {
-    keeper_->read_mail();
+    kept_connections_->read_mail();
     return open_descriptors(kept());
   }
 
@@ -204,8 +204,8 @@ class DispatchTest : public ::testing::Test {
   template <typename Condition>
   bool run_until(Condition condition) {
     return wait_until([&] {
-      keeper_->read_mail();
-      keeper_->act_on_deadlines();
+      kept_connections_->read_mail();
+      kept_connections_->act_on_deadlines();
       return condition();
     });
   }
@@ -213,8 +213,8 @@ class DispatchTest : public ::testing::Test {
   TestListener listener_;
   std::chrono::milliseconds keepalive_ = 1h;
   std::chrono::milliseconds silence_ = 1h;
-  std::unique_ptr<Keeper> keeper_ =
-      std::make_unique<Keeper>(std::vector{listener_.descriptor()}, kBase, 8, kSeats);
+  std::unique_ptr<KeptConnections> kept_connections_ =
+      std::make_unique<KeptConnections>(std::vector{listener_.descriptor()}, kBase, 8, kSeats);
   std::array<std::unique_ptr<StepWorker>, kSeats + 1> workers_;
 };
 

@@ -15,7 +15,7 @@
 
 #include "forktail/app.h"
 #include "log_support.h"
-#include "server/dispatch/keeper.h"
+#include "server/dispatch/kept_connections.h"
 #include "server/request/request_loop.h"
 #include "server_support.h"
 
@@ -142,15 +142,16 @@ TEST(Threads, LogUnderTheIdOfTheirRequest) {
   options.threads = kThreads;
   const Worker worker{1, 1, kThreads, ForkMode::preload};
   TestListener listener;
-  Keeper keeper({listener.descriptor()}, 600, 16, 1);
+  KeptConnections kept_connections({listener.descriptor()}, 600, 16, 1);
   Slots slots(1, kThreads);
-  ReadyList ready(keeper.share(), 1, options.keepalive_timeout, options.socket_timeout, *sink);
+  ReadyList ready(kept_connections.share(), 1, options.keepalive_timeout, options.socket_timeout,
+                  *sink);
   LoggingApp app;
   std::atomic<bool> over = false;
   std::vector<std::thread> servers;
   for (int i = 0; i < kThreads; ++i) {
     servers.emplace_back([&, i] {
-      RequestLoop loop(app, options, worker, ready, *sink, slots.slot(0, i), slots.board(), i);
+      RequestLoop loop(app, options, worker, ready, *sink, slots.slot(1, i), slots.board(), i);
       while (!over) {
         loop.serve_within(10ms);
       }

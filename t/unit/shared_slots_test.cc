@@ -5,7 +5,6 @@
 #include <string>
 #include <string_view>
 
-#include "server/generation/backoff.h"
 #include "server/shared/slots.h"
 #include "server_support.h"
 #include "wire/packet.h"
@@ -16,7 +15,7 @@ namespace {
 TEST(Slots, EachThreadOfEachSeatHasItsOwn) {
   const Slots slots(3, 2);
   std::set<const void*> places;
-  for (int seat = 0; seat < 3; ++seat) {
+  for (int seat = 1; seat <= 3; ++seat) {
     places.insert(&slots.seat(seat));
     for (int thread = 0; thread < 2; ++thread) {
       places.insert(&slots.slot(seat, thread));
@@ -27,7 +26,7 @@ TEST(Slots, EachThreadOfEachSeatHasItsOwn) {
 
 TEST(Slots, TellTheWayOfARequest) {
   const Slots slots(1, 1);
-  Slot& slot = slots.slot(0, 0);
+  Slot& slot = slots.slot(1, 0);
   EXPECT_EQ(slot.snapshot().state, SlotState::idle);
   slot.begin_reading(42);
   EXPECT_EQ(slot.snapshot().state, SlotState::reading);
@@ -51,7 +50,7 @@ TEST(Slots, TellTheWayOfARequest) {
 
 TEST(Slots, CutTextsToWhatFits) {
   const Slots slots(1, 1);
-  Slot& slot = slots.slot(0, 0);
+  Slot& slot = slots.slot(1, 0);
   slot.begin_handling(std::string(500, 'i'), std::string(500, 'm'), std::string(500, 'p'));
   const SlotRequest request = slot.snapshot();
   EXPECT_EQ(request.id, std::string(128, 'i'));
@@ -68,7 +67,7 @@ void pause_briefly() {
 
 TEST(Slots, ASnapshotOfALivingWriterIsNeverHalfOfEach) {
   const Slots slots(1, 1);
-  Slot& slot = slots.slot(0, 0);
+  Slot& slot = slots.slot(1, 0);
   const std::string a(100, 'a');
   const std::string b(30, 'b');
   slot.begin_handling(a, a, a);
@@ -95,7 +94,7 @@ TEST(Slots, ASnapshotOfALivingWriterIsNeverHalfOfEach) {
 // Killed again and again while it writes: whatever moment it was, what is left can be read.
 TEST(Slots, WhatADeadWriterLeftCanBeRead) {
   const Slots slots(1, 1);
-  Slot& slot = slots.slot(0, 0);
+  Slot& slot = slots.slot(1, 0);
   for (int i = 1; i <= 50; ++i) {
     slot.clear();
     Child writer([&]() -> int {
@@ -115,7 +114,7 @@ TEST(Slots, WhatADeadWriterLeftCanBeRead) {
 // The version count comes first in a slot and is odd while the texts are written.
 TEST(Slots, ASnapshotOfAWriterThatDiedWithinTheTextsComesToAnEnd) {
   const Slots slots(1, 1);
-  Slot& slot = slots.slot(0, 0);
+  Slot& slot = slots.slot(1, 0);
   slot.begin_handling("the-id", "GET", "/path");
   ++reinterpret_cast<std::atomic<std::uint32_t>&>(slot);
   EXPECT_EQ(slot.snapshot().state, SlotState::handling);
@@ -139,7 +138,7 @@ std::string packet_of(std::string_view id, std::string_view path) {
 
 TEST(Slots, NameADeadWritersRequestThatWasNotParsedYet) {
   const Slots slots(1, 1);
-  Slot& slot = slots.slot(0, 0);
+  Slot& slot = slots.slot(1, 0);
   const std::string packet = packet_of("the-request", "/path");
   for (const std::optional<std::size_t> noted : {std::optional(packet.size()), {}}) {
     slot.begin_reading(42);
@@ -158,7 +157,7 @@ TEST(Slots, NameADeadWritersRequestThatWasNotParsedYet) {
 // The rest of the packet is the last request's: it would give a wrong name.
 TEST(Slots, DoNotNameARequestOfWhichAPartIsMissing) {
   const Slots slots(1, 1);
-  Slot& slot = slots.slot(0, 0);
+  Slot& slot = slots.slot(1, 0);
   slot.begin_reading(1);
   read_in(slot, packet_of("the-last-request", "/path"), 100);
   slot.begin_reading(2);
@@ -169,7 +168,7 @@ TEST(Slots, DoNotNameARequestOfWhichAPartIsMissing) {
 
 TEST(Slots, NameNoRequestThatIsNone) {
   const Slots slots(1, 1);
-  Slot& slot = slots.slot(0, 0);
+  Slot& slot = slots.slot(1, 0);
   slot.begin_reading(1);
   read_in(slot, "GET / HTTP/1.1\r\n", 16);
   EXPECT_EQ(slot.last_request().path, "");
@@ -182,7 +181,7 @@ TEST(Slots, NameNoRequestThatIsNone) {
 
 TEST(Slots, TellWhetherAConnectionStandsBetweenTwoRequests) {
   const Slots slots(1, 1);
-  Slot& slot = slots.slot(0, 0);
+  Slot& slot = slots.slot(1, 0);
   EXPECT_TRUE(slot.between_requests(false));
   slot.begin_reading(1);
   EXPECT_TRUE(slot.between_requests(true)) << "nothing has been read";
@@ -206,11 +205,11 @@ TEST(Slots, TellWhetherAConnectionStandsBetweenTwoRequests) {
 TEST(Slots, AreTheSameThroughAnInheritedDescriptor) {
   const Slots slots(2, 2);
   const Slots other(dup(slots.memfd()), 2, 2);
-  slots.slot(1, 1).begin_handling("the-id", "GET", "/path");
-  slots.seat(1).pid = 17;
+  slots.slot(2, 1).begin_handling("the-id", "GET", "/path");
+  slots.seat(2).pid = 17;
   slots.board().leaving = true;
-  EXPECT_EQ(other.slot(1, 1).snapshot().id, "the-id");
-  EXPECT_EQ(other.seat(1).pid, 17);
+  EXPECT_EQ(other.slot(2, 1).snapshot().id, "the-id");
+  EXPECT_EQ(other.seat(2).pid, 17);
   EXPECT_TRUE(other.board().leaving);
 }
 
@@ -221,35 +220,6 @@ TEST(SharedMemory, SaysWhatItCouldNotBeHadFor) {
   } catch (const std::system_error& error) {
     EXPECT_STREQ(error.what(), "cannot share memory for a test: Bad file descriptor");
   }
-}
-
-TEST(Backoff, AWorkerThatServedIsReplacedAtOnce) {
-  Backoff backoff;
-  EXPECT_EQ(backoff.after_death(5s), 0ms);
-  EXPECT_EQ(backoff.after_death(1h), 0ms);
-}
-
-TEST(Backoff, QuickDeathsWaitLongerEachTimeUpToHalfAMinute) {
-  Backoff backoff;
-  std::vector<std::chrono::milliseconds> waits;
-  for (int i = 0; i < 12; ++i) {
-    waits.push_back(backoff.after_death(10ms));
-  }
-  EXPECT_EQ(waits, (std::vector{0ms, 100ms, 200ms, 400ms, 800ms, 1600ms, 3200ms, 6400ms, 12800ms,
-                                25600ms, 30000ms, 30000ms}));
-  for (int i = 0; i < 1000; ++i) {
-    ASSERT_EQ(backoff.after_death(10ms), 30s) << "it never gives up, and never overflows";
-  }
-  EXPECT_EQ(backoff.after_death(6s), 0ms);
-  EXPECT_EQ(backoff.after_death(10ms), 0ms) << "forgiven";
-}
-
-TEST(Backoff, OneThatHadBecomeReadyWaitsAtMostASecond) {
-  Backoff backoff;
-  for (int i = 0; i < 12; ++i) {
-    EXPECT_LE(backoff.after_death(10ms, Backoff::kLongestOnceReady), 1s);
-  }
-  EXPECT_EQ(backoff.after_death(10ms, Backoff::kLongestOnceReady), 1s);
 }
 
 }  // namespace

@@ -16,7 +16,8 @@
 #include <vector>
 
 #include "server/child/app_library.h"
-#include "server/child/handover.h"
+#include "server/child/exec_worker.h"
+#include "server/child/worker.h"
 #include "server/os/title.h"
 #include "server/shared/logging.h"
 
@@ -39,58 +40,52 @@ void default_signals() {
   pthread_sigmask(SIG_SETMASK, &none, nullptr);
 }
 
-void close_inherited(const Household& household, const Channel& master) {
-  std::vector<int> keep = household.dispatch.mailboxes.descriptors();
-  const std::vector<int>& listeners = household.dispatch.listeners;
+void close_inherited(const GenerationShare& share, const Channel& master) {
+  std::vector<int> keep = share.descriptors();
+  const std::vector<int>& listeners = share.dispatch.listeners;
   keep.insert(keep.end(), listeners.begin(), listeners.end());
-  keep.push_back(household.dispatch.epoll.get());
-  keep.push_back(household.dispatch.kept.memfd());
-  keep.push_back(household.slots.memfd());
-  keep.push_back(household.sink.descriptor());
-  if (household.log_groups != nullptr) {
-    keep.push_back(household.log_groups->memfd());
-  }
+  keep.push_back(share.sink.descriptor());
   keep.push_back(master.descriptor());
   close_all_but(keep);
 }
 
 // Runs in the worker's process. Its parent is about to end, which makes the master its parent.
-[[noreturn]] void begin_worker(const Household& household, int id, pid_t forker,
+[[noreturn]] void begin_worker(const GenerationShare& share, int worker, pid_t forker,
                                const Channel& channel, App* app) {
   while (getppid() == forker) {
     sched_yield();
   }
-  die_with_master(household.master);
-  if (household.options.fork_mode == ForkMode::exec) {
-    const std::string why = exec_worker(household, id, channel);
-    channel.send({MessageType::start_failed, id, why});
+  die_with_master(share.master);
+  if (share.options.fork_mode == ForkMode::exec) {
+    const std::string why = exec_worker(share, worker, channel);
+    channel.send({MessageType::start_failed, worker, why});
     _exit(1);
   }
-  run_worker(household, id, channel, app);
+  run_worker(share, worker, channel, app);
 }
 
 // Forks a worker that is not this process's child but the master's: through a process in between
 // that ends at once, whereupon the kernel gives its child to the nearest subreaper. Returns an
 // error's text.
-std::string fork_worker(const Household& household, int id, Channel channel, const Channel& master,
-                        App* app) {
+std::string fork_worker(const GenerationShare& share, int worker, Channel channel,
+                        const Channel& master, App* app) {
   std::fflush(nullptr);  // what is unwritten would be written once by each worker
-  household.sink.reopen_if_moved();
+  share.sink.reopen_if_moved();
   const pid_t forker = fork();
   if (forker < 0) {
     return std::generic_category().message(errno);
   }
   if (forker == 0) {
     const pid_t self = getpid();
-    const pid_t worker = fork();
-    if (worker == 0) {
+    const pid_t pid = fork();
+    if (pid == 0) {
       ::close(master.descriptor());
-      begin_worker(household, id, self, channel, app);
+      begin_worker(share, worker, self, channel, app);
     }
-    if (worker > 0) {
-      household.slots.seat(id - 1).pid = worker;
+    if (pid > 0) {
+      share.slots.seat(worker).pid = pid;
     }
-    _exit(worker < 0 ? errno : 0);
+    _exit(pid < 0 ? errno : 0);
   }
   int status = 0;
   while (waitpid(forker, &status, 0) < 0 && errno == EINTR) {
@@ -102,12 +97,12 @@ std::string fork_worker(const Household& household, int id, Channel channel, con
                            : std::string("the forking process was killed");
 }
 
-App* load_for_all(const Household& household, const Channel& master) {
-  if (household.options.fork_mode != ForkMode::preload) {
+App* load_for_all(const GenerationShare& share, const Channel& master) {
+  if (share.options.fork_mode != ForkMode::preload) {
     return nullptr;
   }
   try {
-    return &load_app(household.options.app);
+    return &load_app(share.options.app);
   } catch (const std::exception& error) {
     master.send({MessageType::load_failed, 0, error.what()});
     std::fflush(nullptr);
@@ -116,7 +111,7 @@ App* load_for_all(const Household& household, const Channel& master) {
 }
 
 // Forks a worker for each order, until the generation leaves.
-[[noreturn]] void obey_orders(const Household& household, const Channel& master, App* app) {
+[[noreturn]] void obey_orders(const GenerationShare& share, const Channel& master, App* app) {
   master.send({MessageType::loaded});
   for (;;) {
     pollfd watched{master.descriptor(), POLLIN, 0};
@@ -131,7 +126,7 @@ App* load_for_all(const Household& household, const Channel& master) {
       continue;
     }
     const std::string error =
-        fork_worker(household, order->worker, Channel(std::move(order->descriptor)), master, app);
+        fork_worker(share, order->worker, Channel(std::move(order->descriptor)), master, app);
     if (!error.empty()) {
       master.send({MessageType::spawn_failed, order->worker, error});
     }
@@ -140,25 +135,25 @@ App* load_for_all(const Household& household, const Channel& master) {
 
 }  // namespace
 
-void run_template(const Household& household, Channel master) {
-  die_with_master(household.master);
+void run_template(const GenerationShare& share, Channel master) {
+  die_with_master(share.master);
   default_signals();
-  close_inherited(household, master);
-  apply_to_process(household.options);  // which a reload may have changed
-  set_log_level(household.sink, household.options);
-  household.sink.set_identity({0, household.generation});
-  set_title(household.options.procname_prefix,
-            fmt::format("template, generation {}", household.generation));
-  App* app = load_for_all(household, master);
-  obey_orders(household, master, app);
+  close_inherited(share, master);
+  apply_to_process(share.options);  // which a reload may have changed
+  set_log_level(share.sink, share.options);
+  share.sink.set_identity({0, share.generation});
+  set_title(share.options.procname_prefix,
+            fmt::format("template, generation {}", share.generation));
+  App* app = load_for_all(share, master);
+  obey_orders(share, master, app);
 }
 
-void run_promoted_template(const Household& household, Channel master, App& app) {
+void run_reforked_template(const GenerationShare& share, Channel master, App& app) {
   default_signals();
-  household.sink.set_identity({0, household.generation});
-  set_title(household.options.procname_prefix,
-            fmt::format("template, generation {}", household.generation));
-  obey_orders(household, master, &app);
+  share.sink.set_identity({0, share.generation});
+  set_title(share.options.procname_prefix,
+            fmt::format("template, generation {}", share.generation));
+  obey_orders(share, master, &app);
 }
 
 }  // namespace forktail::server

@@ -17,10 +17,10 @@
 
 #include "server/child/app_library.h"
 #include "server/child/crash.h"
-#include "server/child/promotion.h"
+#include "server/child/refork.h"
 #include "server/child/retirement.h"
-#include "server/child/timeout.h"
-#include "server/dispatch/interrupts.h"
+#include "server/child/worker_harakiri.h"
+#include "server/dispatch/worker_signals.h"
 #include "server/os/scheduling.h"
 #include "server/os/stack_trace.h"
 #include "server/os/title.h"
@@ -44,15 +44,15 @@ void reseed_libc() {
 
 class WorkerProcess {
  public:
-  WorkerProcess(const Household& household, int id, const Channel& master, App& app)
-      : household_(household),
+  WorkerProcess(const GenerationShare& share, int worker, const Channel& master, App& app)
+      : share_(share),
         master_(master),
         app_(app),
-        worker_{id, household.generation, household.options.threads, household.options.fork_mode},
-        seat_(household.slots.seat(id - 1)),
-        ready_(household.dispatch, id, household.options.keepalive_timeout,
-               household.options.socket_timeout, household.sink),
-        retirement_(household.options, static_cast<unsigned>(random())) {}
+        worker_{worker, share.generation, share.options.threads, share.options.fork_mode},
+        seat_(share.slots.seat(worker)),
+        ready_(share.dispatch, worker, share.options.keepalive_timeout,
+               share.options.socket_timeout, share.sink),
+        retirement_(share.options, static_cast<unsigned>(random())) {}
 
   [[nodiscard]] const Worker& worker() const { return worker_; }
 
@@ -66,7 +66,7 @@ class WorkerProcess {
         while (joined.load() != i - 1) {
           std::this_thread::yield();
         }
-        interrupts::join();
+        worker_signals::join();
         joined = i;
         serve_thread(i);
       });
@@ -74,7 +74,7 @@ class WorkerProcess {
     while (joined.load() != worker_.threads - 1) {
       std::this_thread::yield();
     }
-    interrupts::join();
+    worker_signals::join();
     serve_thread(0);
     for (std::thread& other : others) {
       other.join();
@@ -84,12 +84,11 @@ class WorkerProcess {
  private:
   void serve_thread(int index) {
     wake_without_interrupting();
-    Board& board = household_.slots.board();
-    Slot& slot = household_.slots.slot(worker_.id - 1, index);
+    Board& board = share_.slots.board();
+    Slot& slot = share_.slots.slot(worker_.id, index);
     slot.set_thread(gettid());
-    RequestLoop loop(app_, household_.options, worker_, ready_, household_.sink, slot, board,
-                     index);
-    while (!interrupts::pending(interrupts::kLeave)) {
+    RequestLoop loop(app_, share_.options, worker_, ready_, share_.sink, slot, board, index);
+    while (!worker_signals::pending(worker_signals::kLeave)) {
       const std::uint64_t before = slot.requests();
       if (!loop.serve_next()) {
         attend();
@@ -129,11 +128,11 @@ class WorkerProcess {
     const std::string reason = retirement_.due();
     int nobody = 0;
     if (!reason.empty() && board.retiring.compare_exchange_strong(nobody, worker_.id)) {
-      household_.sink.write(log::EventKind::worker_replaced, {},
-                            fmt::format("worker {} is replaced: {}", worker_.id, reason),
-                            {{"of_worker", std::int64_t{worker_.id}},
-                             {"of_pid", std::int64_t{getpid()}},
-                             {"reason", reason}});
+      share_.sink.write(log::EventKind::worker_replaced, {},
+                        fmt::format("worker {} is replaced: {}", worker_.id, reason),
+                        {{"of_worker", std::int64_t{worker_.id}},
+                         {"of_pid", std::int64_t{getpid()}},
+                         {"reason", reason}});
       kill(getpid(), SIGTERM);
     }
   }
@@ -146,23 +145,23 @@ class WorkerProcess {
   }
 
   void attend() {
-    if (interrupts::take(interrupts::kReopen)) {
+    if (worker_signals::take(worker_signals::kReopen)) {
       reopen_log();
     }
-    if (interrupts::take(interrupts::kMail)) {
+    if (worker_signals::take(worker_signals::kMail)) {
       ready_.read_mail();
     }
   }
 
   void reopen_log() {
-    const std::uint32_t round = household_.slots.board().reopen;
-    if (!household_.sink.reopen()) {
+    const std::uint32_t round = share_.slots.board().reopen;
+    if (!share_.sink.reopen()) {
       seat_.reopen_failed = round;
     }
     seat_.reopened = round;
   }
 
-  const Household& household_;
+  const GenerationShare& share_;
   const Channel& master_;
   App& app_;
   Worker worker_;
@@ -187,42 +186,42 @@ void die_with_master(pid_t master) {
   }
 }
 
-void run_worker(const Household& household, int id, const Channel& master, App* app) {
-  household.sink.set_identity({id, household.generation});
-  set_title(household.options.procname_prefix,
-            fmt::format("worker {}, generation {}", id, household.generation));
-  interrupts::install();
+void run_worker(const GenerationShare& share, int worker, const Channel& master, App* app) {
+  share.sink.set_identity({worker, share.generation});
+  set_title(share.options.procname_prefix,
+            fmt::format("worker {}, generation {}", worker, share.generation));
+  worker_signals::install();
   const SignalStack signal_stack;
-  report_crashes(household.sink);
+  report_crashes(share.sink);
   reseed_libc();
-  if (household.log_groups != nullptr) {
-    household.sink.gather(household.log_groups->of(id - 1));
+  if (share.log_groups != nullptr) {
+    share.sink.gather(share.log_groups->of(worker));
   }
   if (app == nullptr) {
-    if (const auto thrown = thrown_by([&] { app = &load_app(household.options.app); })) {
+    if (const auto thrown = thrown_by([&] { app = &load_app(share.options.app); })) {
       fail_start(master, *thrown);
     }
   }
-  WorkerProcess process(household, id, master, *app);
-  if (household.options.harakiri.count() > 0) {
-    start_timeout_watch(*app, household.sink);
+  WorkerProcess process(share, worker, master, *app);
+  if (share.options.harakiri.count() > 0) {
+    start_harakiri_watch(*app, share.sink);
   }
   if (const auto thrown = thrown_by([&] { app->on_worker_start(process.worker()); })) {
     fail_start(master, "on_worker_start threw: " + *thrown);
   }
   note_loaded_objects();
-  if (household.slots.board().leaving || !master.send({MessageType::ready, id})) {
+  if (share.slots.board().leaving || !master.send({MessageType::ready, worker})) {
     _exit(0);  // the generation has been given up while this worker started
   }
   process.serve();
   if (const auto thrown = thrown_by([&] { app->on_worker_stop(); })) {
-    household.sink.write(log::EventKind::hook_threw, {}, "on_worker_stop threw: " + *thrown,
-                         {{"hook", std::string_view("on_worker_stop")}, {"what", *thrown}});
+    share.sink.write(log::EventKind::hook_threw, {}, "on_worker_stop threw: " + *thrown,
+                     {{"hook", std::string_view("on_worker_stop")}, {"what", *thrown}});
   }
   bool ended = false;
   std::optional<Message> order = master.receive(ended);
-  if (order && order->type == MessageType::promote && !household.slots.board().leaving) {
-    become_template(household, id, master, Channel(std::move(order->descriptor)), *app);
+  if (order && order->type == MessageType::refork && !share.slots.board().leaving) {
+    become_template(share, worker, master, Channel(std::move(order->descriptor)), *app);
   }
   // No destructors: they would touch, and so copy, every page that the worker shares with the
   // template.

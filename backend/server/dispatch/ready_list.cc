@@ -12,7 +12,7 @@
 #include <system_error>
 #include <thread>
 
-#include "server/dispatch/interrupts.h"
+#include "server/dispatch/worker_signals.h"
 
 namespace forktail::server {
 
@@ -65,7 +65,7 @@ Claim ReadyList::next(int thread, BusyPoll& poll) {
   }
   for (;;) {
     epoll_event event{};
-    if (interrupts::wait(share_.epoll.get(), event, poll) <= 0) {
+    if (worker_signals::wait(share_.epoll.get(), event, poll) <= 0) {
       return {};
     }
     if (const Claim claim = take(event.data.u64, thread)) {

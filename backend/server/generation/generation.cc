@@ -30,6 +30,9 @@ std::vector<int> descriptors_of(const std::vector<Listener>& listeners) {
   return descriptors;
 }
 
+// Lines that have waited for a second are to be seen soon.
+constexpr milliseconds kGroupPace{250};
+
 // Room to scale to twice the workers; each seat costs every process two descriptors.
 int seats_for(const Options& options) { return options.processes * 2 + 8; }
 
@@ -47,8 +50,10 @@ Generation::Generation(int number, Options options, const std::vector<Listener>&
       range_(range),
       sink_(sink),
       slots_(seats_for(options_), options_.threads),
-      keeper_(descriptors_of(listeners), range.base, range.count, seats_for(options_)),
-      overseer_(options_, slots_),
+      kept_connections_(descriptors_of(listeners), range.base, range.count, seats_for(options_)),
+      harakiri_(options_, slots_),
+      cheaper_(options_, slots_),
+      group_pace_(options_.log_groups ? kGroupPace : milliseconds(0)),
       wanted_(first_workers(options_)) {
   if (options_.log_groups) {
     log_groups_.emplace(slots_.seats(), slots_.threads());
@@ -57,34 +62,33 @@ Generation::Generation(int number, Options options, const std::vector<Listener>&
 }
 
 Generation::Generation(int number, Options options, const std::vector<Listener>& listeners,
-                       log::Sink& sink, DescriptorRange range, const Promotion& promotion)
+                       log::Sink& sink, DescriptorRange range, const Refork& refork)
     : number_(number),
       options_(std::move(options)),
       range_(range),
       sink_(sink),
       slots_(seats_for(options_), options_.threads),
-      keeper_(descriptors_of(listeners), range.base, range.count, seats_for(options_)),
-      overseer_(options_, slots_),
+      kept_connections_(descriptors_of(listeners), range.base, range.count, seats_for(options_)),
+      harakiri_(options_, slots_),
+      cheaper_(options_, slots_),
+      group_pace_(options_.log_groups ? kGroupPace : milliseconds(0)),
       wanted_(first_workers(options_)) {
-  adopt_template(promotion);
+  adopt_template(refork);
+}
+
+GenerationShare Generation::share() {
+  return {getpid(), number_, options_, slots_, kept_connections_.share(), sink_, log_groups_};
 }
 
 void Generation::start_template() {
   auto [ours, theirs] = Channel::make();
-  const pid_t master = getpid();
+  const GenerationShare shared = share();  // with the master's pid
   const pid_t pid = fork();
   if (pid < 0) {
     throw std::system_error(errno, std::generic_category(), "cannot fork the template");
   }
   if (pid == 0) {
-    const Household household{master,
-                              number_,
-                              options_,
-                              slots_,
-                              keeper_.share(),
-                              sink_,
-                              log_groups_ ? &*log_groups_ : nullptr};
-    run_template(household, std::move(theirs));
+    run_template(shared, std::move(theirs));
   }
   template_pid_ = pid;
   template_ = std::move(ours);
@@ -98,34 +102,34 @@ void Generation::start_missing_workers() {
     return;
   }
   const Clock::time_point now = Clock::now();
-  for (int id = 1; id <= wanted_; ++id) {
-    const auto absent = absent_.find(id);
-    if (!workers_.contains(id) && (absent == absent_.end() || absent->second <= now)) {
-      absent_.erase(id);
-      start_worker(id);
+  for (int worker = 1; worker <= wanted_; ++worker) {
+    const auto absent = absent_.find(worker);
+    if (!workers_.contains(worker) && (absent == absent_.end() || absent->second <= now)) {
+      absent_.erase(worker);
+      start_worker(worker);
     }
   }
 }
 
-void Generation::start_worker(int id) {
+void Generation::start_worker(int worker) {
   auto [ours, theirs] = Channel::make();
-  slots_.seat(id - 1).pid = 0;
+  slots_.seat(worker).pid = 0;
   for (int thread = 0; thread < slots_.threads(); ++thread) {
-    slots_.slot(id - 1, thread).clear();
+    slots_.slot(worker, thread).clear();
   }
   if (log_groups_) {
-    log_groups_->clear(id - 1);
+    log_groups_->clear(worker);
   }
-  keeper_.admit(id);
-  slots_.seat(id - 1).reopened = slots_.board().reopen.load();
-  if (template_.send({MessageType::spawn, id, {}, theirs.release()})) {
-    if (!first_starts_.insert(id).second) {
-      ++history_[id].respawns;
+  kept_connections_.admit(worker);
+  slots_.seat(worker).reopened = slots_.board().reopen.load();
+  if (template_.send({MessageType::spawn, worker, {}, theirs.release()})) {
+    if (!first_starts_.insert(worker).second) {
+      ++history_[worker].respawns;
     }
-    workers_[id] = {std::move(ours), Clock::now()};
-    workers_[id].requests_before = counters_of(id).requests;
+    workers_[worker] = {std::move(ours), Clock::now()};
+    workers_[worker].requests_before = counters_of(worker).requests;
   } else {
-    absent_[id] =
+    absent_[worker] =
         Clock::now() + milliseconds(100);  // its queue is full, or it is about to be reaped
   }
 }
@@ -137,31 +141,31 @@ void Generation::watch(std::vector<pollfd>& watched) const {
     }
   };
   add(template_);
-  watched.push_back({keeper_.incoming(), POLLIN, 0});
-  for (const auto& [id, child] : workers_) {
+  watched.push_back({kept_connections_.incoming(), POLLIN, 0});
+  for (const auto& [worker, child] : workers_) {
     add(child.channel);
   }
 }
 
 void Generation::read_messages() {
-  keeper_.read_mail();
+  kept_connections_.read_mail();
   read_template_messages();
   std::vector<std::pair<int, Message>> messages;  // acting on one may change the map
-  for (auto& [id, child] : workers_) {
+  for (auto& [worker, child] : workers_) {
     bool ended = child.channel.descriptor() < 0;
     while (!ended) {
       std::optional<Message> message = child.channel.receive(ended);
       if (!message) {
         break;
       }
-      messages.emplace_back(id, std::move(*message));
+      messages.emplace_back(worker, std::move(*message));
     }
     if (ended) {
       child.channel.close();  // its death is about to be reported
     }
   }
-  for (const auto& [id, message] : messages) {
-    on_worker_message(id, message);
+  for (const auto& [worker, message] : messages) {
+    on_worker_message(worker, message);
   }
 }
 
@@ -188,7 +192,7 @@ void Generation::read_template_messages() {
                   fmt::format("worker {} could not be forked: {}", message->worker, message->text),
                   {{"of_worker", std::int64_t{message->worker}}, {"reason", message->text}});
       workers_.erase(message->worker);
-      keeper_.dismiss(message->worker);
+      kept_connections_.dismiss(message->worker);
       absent_[message->worker] =
           Clock::now() + std::max(backoff_[message->worker].after_death({}), milliseconds(100));
     }
@@ -198,33 +202,33 @@ void Generation::read_template_messages() {
   }
 }
 
-void Generation::on_worker_message(int id, const Message& message) {
+void Generation::on_worker_message(int worker, const Message& message) {
   if (message.type == MessageType::ready) {
-    workers_[id].ready = true;
-    if (slots_.seat(id - 1).reopened < slots_.board().reopen) {
-      signal_worker(id, SIGUSR1);  // the log was to be reopened while it started
+    workers_[worker].ready = true;
+    if (slots_.seat(worker).reopened < slots_.board().reopen) {
+      signal_worker(worker, SIGUSR1);  // the log was to be reopened while it started
     }
-    tell_of(EventKind::worker_ready, id, "{} ready");
-    if (slots_.board().retiring == id) {
+    tell_of(EventKind::worker_ready, worker, "{} ready");
+    if (slots_.board().retiring == worker) {
       slots_.board().retiring = 0;
     }
     check_serving();
   } else if (message.type == MessageType::start_failed) {
     if (phase_ == Phase::starting) {
-      fail(fmt::format("worker {} could not start: {}", id, message.text));
+      fail(fmt::format("worker {} could not start: {}", worker, message.text));
     } else {
-      const std::string line = fmt::format("worker {} could not start: {}", id, message.text);
+      const std::string line = fmt::format("worker {} could not start: {}", worker, message.text);
       sink_.write(EventKind::worker_start_failed, {}, line,
-                  {{"of_worker", std::int64_t{id}}, {"reason", message.text}});
+                  {{"of_worker", std::int64_t{worker}}, {"reason", message.text}});
       note_failed_start(line);
-      workers_[id].failed = true;
+      workers_[worker].failed = true;
     }
-  } else if (message.type == MessageType::promoted && id == promoting_) {
-    on_promoted(id);
-  } else if (message.type == MessageType::promotion_failed && id == promoting_) {
-    on_promotion_failed(message.text);
+  } else if (message.type == MessageType::reforked && worker == reforking_) {
+    on_reforked(worker);
+  } else if (message.type == MessageType::refork_failed && worker == reforking_) {
+    on_refork_failed(message.text);
   } else if (message.type == MessageType::leaving) {
-    Child& child = workers_[id];
+    Child& child = workers_[worker];
     child.leaving = true;
     child.kill_at = child.kill_at.value_or(Clock::now() + options_.worker_reload_mercy);
   }
@@ -244,19 +248,19 @@ void Generation::check_serving() {
 }
 
 std::optional<Generation::Clock::time_point> Generation::next_deadline() const {
-  std::optional<Clock::time_point> next = keeper_.next_deadline();
+  std::optional<Clock::time_point> next = kept_connections_.next_deadline();
   const auto consider = [&](Clock::time_point at) {
     if (!next || at < *next) {
       next = at;
     }
   };
-  if (overseer_.next()) {
-    consider(*overseer_.next());
+  for (const auto at :
+       {harakiri_.next(), cheaper_.next(), group_pace_.next(), next_start_deadline()}) {
+    if (at) {
+      consider(*at);
+    }
   }
-  if (const auto start = next_start_deadline()) {
-    consider(*start);
-  }
-  for (const auto& [id, child] : workers_) {
+  for (const auto& [worker, child] : workers_) {
     if (child.kill_at) {
       consider(*child.kill_at);
     } else if (options_.max_worker_lifetime.count() > 0 && child.ready &&
@@ -268,7 +272,7 @@ std::optional<Generation::Clock::time_point> Generation::next_deadline() const {
     consider(*restart_template_at_);
   }
   if (template_loaded_) {
-    for (const auto& [id, until] : absent_) {
+    for (const auto& [worker, until] : absent_) {
       consider(until);
     }
   }
@@ -277,22 +281,25 @@ std::optional<Generation::Clock::time_point> Generation::next_deadline() const {
 
 void Generation::act_on_deadlines() {
   const Clock::time_point now = Clock::now();
-  keeper_.act_on_deadlines();
-  for (const int id : keeper_.take_due_for_mail()) {
-    if (workers_.contains(id) && workers_.at(id).ready) {  // before, the signal would end it
-      signal_worker(id, SIGUSR2);
+  kept_connections_.act_on_deadlines();
+  for (const int worker : kept_connections_.take_due_for_mail()) {
+    if (workers_.contains(worker) &&
+        workers_.at(worker).ready) {  // before, the signal would end it
+      signal_worker(worker, SIGUSR2);
     }
   }
-  for (auto& [id, child] : workers_) {
+  for (auto& [worker, child] : workers_) {
     if (child.kill_at && *child.kill_at <= now) {
-      tell_of(EventKind::worker_killed, id, "killing {}: {}", "it had not left within its mercy");
+      tell_of(EventKind::worker_killed, worker, "killing {}: {}",
+              "it had not left within its mercy");
       child.kill_at.reset();
-      signal_worker(id, SIGKILL);
+      signal_worker(worker, SIGKILL);
     }
   }
   give_up_slow_starts();
   retire_the_old();
-  oversee();
+  look_at_requests();
+  scale_to_load();
   if (restart_template_at_ && *restart_template_at_ <= now) {
     try {
       start_template();
@@ -306,32 +313,32 @@ void Generation::act_on_deadlines() {
 
 void Generation::scale(int wanted) {
   wanted_ = std::clamp(wanted, 1, slots_.seats());
-  for (auto& [id, child] : workers_) {
-    if (id > wanted_ && !child.leaving) {
-      send_away(id, child, options_.worker_reload_mercy);
+  for (auto& [worker, child] : workers_) {
+    if (worker > wanted_ && !child.leaving) {
+      send_away(worker, child, options_.worker_reload_mercy);
     }
   }
   std::erase_if(absent_, [&](const auto& absence) { return absence.first > wanted_; });
   start_missing_workers();
 }
 
-void Generation::send_away(int id, Child& child, milliseconds mercy) {
+void Generation::send_away(int worker, Child& child, milliseconds mercy) {
   child.leaving = true;
   child.kill_at = Clock::now() + mercy;
-  signal_worker(id, SIGTERM);
+  signal_worker(worker, SIGTERM);
 }
 
 void Generation::reopen_logs() {
   ++slots_.board().reopen;
-  for (const auto& [id, child] : workers_) {
+  for (const auto& [worker, child] : workers_) {
     if (child.ready) {  // before, the signal would end it
-      signal_worker(id, SIGUSR1);
+      signal_worker(worker, SIGUSR1);
     }
   }
 }
 
-void Generation::signal_worker(int id, int signal) const {
-  const pid_t pid = slots_.seat(id - 1).pid;
+void Generation::signal_worker(int worker, int signal) const {
+  const pid_t pid = slots_.seat(worker).pid;
   if (pid > 0) {
     ::kill(pid, signal);
   }
@@ -343,7 +350,7 @@ void Generation::leave(bool stopping) {
   }
   slots_.board().stopping = stopping;
   slots_.board().leaving = true;
-  keeper_.stop_accepting();
+  kept_connections_.stop_accepting();
   template_.close();
   if (template_pid_ > 0 && !template_loaded_) {
     ::kill(template_pid_,
@@ -351,14 +358,14 @@ void Generation::leave(bool stopping) {
   }
   absent_.clear();
   restart_template_at_.reset();
-  for (auto& [id, child] : workers_) {
-    send_away(id, child, options_.reload_mercy);
+  for (auto& [worker, child] : workers_) {
+    send_away(worker, child, options_.reload_mercy);
   }
 }
 
 void Generation::kill(const std::string& why) {
-  for (auto& [id, child] : workers_) {
-    tell_of(EventKind::worker_killed, id, "killing {}: {}", why);
+  for (auto& [worker, child] : workers_) {
+    tell_of(EventKind::worker_killed, worker, "killing {}: {}", why);
     child.kill_at.reset();
   }
   kill_processes();
@@ -373,12 +380,12 @@ void Generation::fail(const std::string& why) {
   slots_.board().leaving = true;
   absent_.clear();
   restart_template_at_.reset();
-  for (auto& [id, child] : workers_) {
+  for (auto& [worker, child] : workers_) {
     if (!child.ready) {
-      signal_worker(id, SIGKILL);
+      signal_worker(worker, SIGKILL);
     } else if (!child.leaving) {
       // It has accepted connections like any other, and what it has begun it answers.
-      send_away(id, child, options_.worker_reload_mercy);
+      send_away(worker, child, options_.worker_reload_mercy);
     }
   }
   kill_template();
@@ -389,18 +396,18 @@ void Generation::note_failed_start(const std::string& why) {
   last_failed_start_ = why;
 }
 
-void Generation::tell_of(EventKind kind, int id, std::string_view pattern,
+void Generation::tell_of(EventKind kind, int worker, std::string_view pattern,
                          const std::string& reason) const {
-  const pid_t pid = slots_.seat(id - 1).pid;
-  const std::string message = fmt::format(fmt::runtime(pattern), describe(id, pid), reason);
+  const pid_t pid = slots_.seat(worker).pid;
+  const std::string message = fmt::format(fmt::runtime(pattern), describe(worker, pid), reason);
   const std::array<log::Field, 3> fields{
-      {{"of_worker", std::int64_t{id}}, {"of_pid", std::int64_t{pid}}, {"reason", reason}}};
+      {{"of_worker", std::int64_t{worker}}, {"of_pid", std::int64_t{pid}}, {"reason", reason}}};
   sink_.write(kind, {}, message, std::span(fields).first(reason.empty() ? 2 : 3));
 }
 
 void Generation::kill_processes() const {
-  for (const auto& [id, child] : workers_) {
-    signal_worker(id, SIGKILL);
+  for (const auto& [worker, child] : workers_) {
+    signal_worker(worker, SIGKILL);
   }
   kill_template();
 }
@@ -414,12 +421,12 @@ void Generation::kill_template() const {
 // Those that the template was told to fork and did not. One that it was just forking finds its
 // channel closed and ends by itself.
 void Generation::forget_unforked_workers() {
-  std::erase_if(workers_, [&](const auto& worker) {
-    const int id = worker.first;
-    if (slots_.seat(id - 1).pid != 0) {
+  std::erase_if(workers_, [&](const auto& entry) {
+    const int worker = entry.first;
+    if (slots_.seat(worker).pid != 0) {
       return false;
     }
-    keeper_.dismiss(id);
+    kept_connections_.dismiss(worker);
     return true;
   });
 }

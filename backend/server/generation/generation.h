@@ -15,9 +15,12 @@
 #include <string>
 #include <vector>
 
-#include "server/dispatch/keeper.h"
+#include "server/child/generation_share.h"
+#include "server/dispatch/kept_connections.h"
 #include "server/generation/backoff.h"
-#include "server/generation/overseer.h"
+#include "server/generation/cheaper.h"
+#include "server/generation/harakiri.h"
+#include "server/generation/pace.h"
 #include "server/generation/stats.h"
 #include "server/shared/channel.h"
 #include "server/shared/listeners.h"
@@ -34,9 +37,9 @@ struct DescriptorRange {
 };
 
 // A worker that becomes a template.
-struct Promotion {
+struct Refork {
   pid_t pid = 0;
-  Channel heritage;     // on which it waits for what it is to share
+  Channel orders;       // on which it waits for what it is to share
   std::string failure;  // why there is none
 };
 
@@ -58,7 +61,7 @@ class Generation {
              DescriptorRange range);
   // The same, with a worker of another generation for a template.
   Generation(int number, Options options, const std::vector<Listener>& listeners, log::Sink& sink,
-             DescriptorRange range, const Promotion& promotion);
+             DescriptorRange range, const Refork& refork);
 
   [[nodiscard]] int number() const { return number_; }
   [[nodiscard]] Phase phase() const { return phase_; }
@@ -97,13 +100,13 @@ class Generation {
   void scale(int wanted);
   void reopen_logs();
   // A worker is to finish what it has and to become the next generation's template. Returns why
-  // there is none that can; take_promotion() has the outcome, once.
-  std::string begin_promotion();
-  std::optional<Promotion> take_promotion();
+  // there is none that can; take_refork() has the outcome, once.
+  std::string begin_refork();
+  std::optional<Refork> take_refork();
   // The workers leave; those that have not within reload-mercy are killed. With `stopping` they
   // first answer everybody who waits in the listen queue.
   void leave(bool stopping);
-  // At once. What was being served is logged, by id.
+  // At once. What was being served is logged, by worker.
   void kill(const std::string& why);
 
  private:
@@ -118,35 +121,37 @@ class Generation {
     std::optional<Clock::time_point> kill_at = {};  // when its mercy is over
   };
   void start_template();
-  void adopt_template(const Promotion& promotion);
-  void on_promoted(int id);
-  void on_promotion_failed(const std::string& why);
+  void adopt_template(const Refork& refork);
+  void on_reforked(int worker);
+  void on_refork_failed(const std::string& why);
   void start_missing_workers();
-  void start_worker(int id);
+  void start_worker(int worker);
   void read_template_messages();
-  void on_worker_message(int id, const Message& message);
-  void on_worker_gone(int id, const std::string& how);
+  void on_worker_message(int worker, const Message& message);
+  void on_worker_gone(int worker, const std::string& how);
   void fail(const std::string& why);
   void note_failed_start(const std::string& why);
-  void send_away(int id, Child& child, std::chrono::milliseconds mercy);
+  void send_away(int worker, Child& child, std::chrono::milliseconds mercy);
   void retire_the_old();
-  void oversee();
+  void look_at_requests();
+  void scale_to_load();
+  [[nodiscard]] GenerationShare share();
   [[nodiscard]] std::optional<Clock::time_point> next_start_deadline() const;
   void give_up_slow_starts();
   [[nodiscard]] bool waits_for_template() const;
-  [[nodiscard]] Counters counters_of(int id) const;
+  [[nodiscard]] Counters counters_of(int worker) const;
   void warn_overdue(const Overdue& overdue);
   // A line about a worker. `pattern` has a place for who it is and one for the `reason`.
-  void tell_of(log::EventKind kind, int id, std::string_view pattern,
+  void tell_of(log::EventKind kind, int worker, std::string_view pattern,
                const std::string& reason = "") const;
   void kill_processes() const;
   void kill_template() const;
   void forget_unforked_workers();
-  void log_in_flight(int id, pid_t pid, const std::string& what,
+  void log_in_flight(int worker, pid_t pid, const std::string& what,
                      const std::vector<bool>& resumed) const;
   void check_serving();
   [[nodiscard]] std::optional<int> worker_of(pid_t pid) const;
-  void signal_worker(int id, int signal) const;
+  void signal_worker(int worker, int signal) const;
 
   const int number_;
   const Options options_;
@@ -154,11 +159,13 @@ class Generation {
   log::Sink& sink_;
   Slots slots_;
   std::optional<LogGroups> log_groups_;
-  Keeper keeper_;
-  Overseer overseer_;
+  KeptConnections kept_connections_;
+  Harakiri harakiri_;
+  Cheaper cheaper_;
+  Pace group_pace_;  // of looking for gathered lines that have waited
 
-  int promoting_ = 0;  // the worker that is to become a template
-  std::optional<Promotion> promotion_;
+  int reforking_ = 0;  // the worker that is to become a template
+  std::optional<Refork> refork_;
 
   Phase phase_ = Phase::starting;
   std::string failure_;

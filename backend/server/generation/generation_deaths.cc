@@ -13,9 +13,9 @@ namespace forktail::server {
 using log::EventKind;
 
 std::optional<int> Generation::worker_of(pid_t pid) const {
-  for (const auto& [id, child] : workers_) {
-    if (slots_.seat(id - 1).pid == pid) {
-      return id;
+  for (const auto& [worker, child] : workers_) {
+    if (slots_.seat(worker).pid == pid) {
+      return worker;
     }
   }
   return std::nullopt;
@@ -42,56 +42,57 @@ bool Generation::reap(pid_t pid, int status) {
     }
     return true;
   }
-  const std::optional<int> id = worker_of(pid);
-  if (!id) {
+  const std::optional<int> worker = worker_of(pid);
+  if (!worker) {
     return false;
   }
   read_messages();  // its last words
-  if (!workers_.contains(*id) || slots_.seat(*id - 1).pid != pid) {
-    promotion_ = Promotion{0, {}, fmt::format("the promoted worker was {}", how_it_ended(status))};
+  if (!workers_.contains(*worker) || slots_.seat(*worker).pid != pid) {
+    refork_ = Refork{
+        0, {}, fmt::format("the worker that was to be the template was {}", how_it_ended(status))};
     return true;
   }
-  if (*id == promoting_) {
-    on_promotion_failed(fmt::format("worker {} was {}", *id, how_it_ended(status)));
+  if (*worker == reforking_) {
+    on_refork_failed(fmt::format("worker {} was {}", *worker, how_it_ended(status)));
   }
-  on_worker_gone(*id, how_it_ended(status));
+  on_worker_gone(*worker, how_it_ended(status));
   return true;
 }
 
-void Generation::on_worker_gone(int id, const std::string& how) {
-  const pid_t pid = slots_.seat(id - 1).pid;
-  const Child& child = workers_.at(id);
+void Generation::on_worker_gone(int worker, const std::string& how) {
+  const pid_t pid = slots_.seat(worker).pid;
+  const Child& child = workers_.at(worker);
   const std::vector<bool> resumed =
-      keeper_.resume(id, slots_.threads(), Clock::now() + options_.keepalive_timeout,
-                     [&](int thread, bool waiting) {
-                       return slots_.slot(id - 1, thread).between_requests(waiting);
-                     });
+      kept_connections_.resume(worker, slots_.threads(), Clock::now() + options_.keepalive_timeout,
+                               [&](int thread, bool waiting) {
+                                 return slots_.slot(worker, thread).between_requests(waiting);
+                               });
   if (log_groups_) {
-    sink_.write_gathered(log_groups_->of(id - 1), true);
+    sink_.write_gathered(log_groups_->of(worker), true);
   }
   // One that is told to leave before it has installed its handlers is ended by the signal itself.
   const bool expected =
       child.leaving && (how == how_it_ended(0) || (!child.ready && how == how_it_ended(SIGTERM)));
   if (!expected) {
-    ++history_[id].crashes;
-    sink_.write(EventKind::worker_died, {}, fmt::format("{} {}", describe(id, pid), how),
-                {{"of_worker", std::int64_t{id}}, {"of_pid", std::int64_t{pid}}, {"how", how}});
-    log_in_flight(id, pid, how, resumed);
+    ++history_[worker].crashes;
+    sink_.write(EventKind::worker_died, {}, fmt::format("{} {}", describe(worker, pid), how),
+                {{"of_worker", std::int64_t{worker}}, {"of_pid", std::int64_t{pid}}, {"how", how}});
+    log_in_flight(worker, pid, how, resumed);
     sink_.mend_after_kill();
   } else {
-    tell_of(EventKind::worker_left, id, "{} left");
+    tell_of(EventKind::worker_left, worker, "{} left");
   }
-  if (slots_.board().retiring == id && id > wanted_) {
+  if (slots_.board().retiring == worker && worker > wanted_) {
     slots_.board().retiring = 0;  // it has no successor for the next one to wait for
   }
   const bool was_ready = child.ready;
   const bool said_why = child.failed;
   const auto lived = Clock::now() - child.started;
-  slots_.seat(id - 1).pid = 0;
-  workers_.erase(id);
-  keeper_.dismiss(id);
+  slots_.seat(worker).pid = 0;
+  workers_.erase(worker);
+  kept_connections_.dismiss(worker);
   if (!was_ready && !expected) {
-    const std::string why = fmt::format("worker {} was {} while it started", id, how);
+    const std::string why = fmt::format("worker {} was {} while it started", worker, how);
     if (phase_ == Phase::starting) {
       fail(why);
     } else if (!said_why) {
@@ -101,27 +102,27 @@ void Generation::on_worker_gone(int id, const std::string& how) {
   if (phase_ == Phase::starting || phase_ == Phase::serving) {
     const auto longest = was_ready ? Backoff::kLongestOnceReady : Backoff::kLongest;
     const auto wait =
-        expected ? std::chrono::milliseconds(0) : backoff_[id].after_death(lived, longest);
-    absent_[id] = Clock::now() + wait;
+        expected ? std::chrono::milliseconds(0) : backoff_[worker].after_death(lived, longest);
+    absent_[worker] = Clock::now() + wait;
     start_missing_workers();
   }
 }
 
-// One line for each request that died with its worker, under the request's id; `resumed` says, by
-// thread, whose connection another worker goes on with: those requests had been answered, or not
+// One line for each request that died with its worker, under the request's worker; `resumed` says,
+// by thread, whose connection another worker goes on with: those requests had been answered, or not
 // begun.
-void Generation::log_in_flight(int id, pid_t pid, const std::string& what,
+void Generation::log_in_flight(int worker, pid_t pid, const std::string& what,
                                const std::vector<bool>& resumed) const {
   const auto now = Clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
   for (int thread = 0; thread < slots_.threads(); ++thread) {
-    const Slot& slot = slots_.slot(id - 1, thread);
+    const Slot& slot = slots_.slot(worker, thread);
     const SlotRequest request = slot.last_request();
     const bool survived = resumed[static_cast<std::size_t>(thread)];
     if (request.state == SlotState::idle || (request.state == SlotState::reading && survived)) {
       continue;
     }
     const bool answered = request.state == SlotState::writing && (survived || slot.answered());
-    const std::string line = fmt::format("{} {} {} {}", describe(id, pid), what,
+    const std::string line = fmt::format("{} {} {} {}", describe(worker, pid), what,
                                          answered ? "after" : "while", describe(request, now));
     sink_.write(answered ? EventKind::answered : EventKind::lost, request.id, line,
                 {{"method", request.method},
@@ -129,7 +130,7 @@ void Generation::log_in_flight(int id, pid_t pid, const std::string& what,
                  {"state", to_string(request.state)},
                  {"age_ms", std::chrono::nanoseconds(now - request.since_ns)},
                  {"how", what},
-                 {"lost_worker", std::int64_t{id}},
+                 {"lost_worker", std::int64_t{worker}},
                  {"lost_pid", std::int64_t{pid}}});
   }
 }

@@ -7,11 +7,11 @@
 
 namespace forktail::server {
 
-Counters Generation::counters_of(int id) const {
-  const auto found = history_.find(id);
+Counters Generation::counters_of(int worker) const {
+  const auto found = history_.find(worker);
   Counters counters = found == history_.end() ? Counters{} : found->second;
   for (int thread = 0; thread < slots_.threads(); ++thread) {
-    const Slot& slot = slots_.slot(id - 1, thread);
+    const Slot& slot = slots_.slot(worker, thread);
     counters.requests += slot.requests();
     counters.exceptions += slot.exceptions();
     counters.bytes += slot.bytes();
@@ -22,8 +22,8 @@ Counters Generation::counters_of(int id) const {
 
 Counters Generation::totals() const {
   Counters totals;
-  for (int id = 1; id <= slots_.seats(); ++id) {
-    totals.add(counters_of(id));
+  for (int worker = 1; worker <= slots_.seats(); ++worker) {
+    totals.add(counters_of(worker));
   }
   return totals;
 }
@@ -31,14 +31,14 @@ Counters Generation::totals() const {
 std::vector<WorkerStats> Generation::worker_stats(bool with_memory) const {
   std::vector<WorkerStats> all;
   const auto now = Clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
-  for (int id = 1; id <= std::max(wanted_, options_.processes); ++id) {
+  for (int worker = 1; worker <= std::max(wanted_, options_.processes); ++worker) {
     WorkerStats stats;
-    stats.id = id;
+    stats.id = worker;
     stats.generation = number_;
-    stats.counters = counters_of(id);
-    const auto child = workers_.find(id);
+    stats.counters = counters_of(worker);
+    const auto child = workers_.find(worker);
     if (child != workers_.end()) {
-      stats.pid = slots_.seat(id - 1).pid;
+      stats.pid = slots_.seat(worker).pid;
       stats.ready = child->second.ready;
       stats.leaving = child->second.leaving;
       stats.last_spawn = std::chrono::system_clock::to_time_t(child->second.since);
@@ -48,7 +48,7 @@ std::vector<WorkerStats> Generation::worker_stats(bool with_memory) const {
       stats.memory = process_memory(stats.pid);
     }
     for (int thread = 0; thread < slots_.threads(); ++thread) {
-      const Slot& slot = slots_.slot(id - 1, thread);
+      const Slot& slot = slots_.slot(worker, thread);
       SlotRequest request = stats.pid == 0 ? SlotRequest{} : slot.snapshot();
       const std::int64_t age_ms = (now - request.since_ns) / 1'000'000;
       stats.threads.push_back({thread, slot.thread(), slot.requests(), std::move(request), age_ms});
@@ -68,16 +68,16 @@ bool Generation::settled() const {
 bool Generation::logs_reopened() const {
   const std::uint32_t round = slots_.board().reopen;
   return std::all_of(workers_.begin(), workers_.end(), [&](const auto& worker) {
-    return slots_.seat(worker.first - 1).reopened >= round;
+    return slots_.seat(worker.first).reopened >= round;
   });
 }
 
 std::vector<int> Generation::reopen_failures() const {
   std::vector<int> failures;
   const std::uint32_t round = slots_.board().reopen;
-  for (const auto& [id, child] : workers_) {
-    if (round != 0 && slots_.seat(id - 1).reopen_failed == round) {
-      failures.push_back(id);
+  for (const auto& [worker, child] : workers_) {
+    if (round != 0 && slots_.seat(worker).reopen_failed == round) {
+      failures.push_back(worker);
     }
   }
   return failures;

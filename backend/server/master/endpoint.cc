@@ -40,7 +40,7 @@ Endpoint::Endpoint(const std::string& address, Speaks speaks, bool restricted,
       speaks_(speaks),
       handler_(std::move(handler)) {}
 
-void Endpoint::hand_over() {
+void Endpoint::disown() {
   listener_.ours = false;
   listener_.descriptor.reset();
 }

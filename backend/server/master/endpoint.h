@@ -43,7 +43,7 @@ class Endpoint {
 
   [[nodiscard]] Listener& listener() { return listener_; }
   // Another master answers those who come from now on.
-  void hand_over();
+  void disown();
 
   void watch(std::vector<pollfd>& watched) const;
   void attend();

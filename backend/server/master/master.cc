@@ -50,23 +50,23 @@ Master::Master(Options options, Means means)
       sink_(std::move(means.sink)),
       listeners_(std::move(means.listeners)),
       read_options_(std::move(means.read_options)),
-      notifier_(std::move(means.notifier)),
+      systemd_(std::move(means.systemd)),
       program_(means.program),
-      succession_(means.succession),
+      inherited_(means.inherited),
       pidfile_(means.pidfile),
       signals_(watch_signals()),
       touched_(options_.touch_reload),
-      last_number_(succession_.generation) {
+      last_number_(inherited_.generation) {
   // Workers, which their template does not wait for, become children of this process.
   prctl(PR_SET_CHILD_SUBREAPER, 1);
 }
 
 int Master::run() {
   open_endpoints();
-  if (succession_.pending()) {
-    notifier_.wait();
+  if (inherited_.pending()) {
+    systemd_.wait();
   }
-  notifier_.status("starting");
+  systemd_.status("starting");
   start_generation(options_);
   while (!exit_code_) {
     sleep();
@@ -76,10 +76,10 @@ int Master::run() {
     attend_generations();
     attend_refork();
     attend_upgrade();
-    attend_succession();
-    notifier_.act_on_deadlines();
+    attend_old_master();
+    systemd_.act_on_deadlines();
     for (const auto& endpoint : endpoints_) {
-      if (!succession_.pending()) {
+      if (!inherited_.pending()) {
         endpoint->attend();
       }
     }
@@ -104,7 +104,7 @@ void Master::sleep() {
       deadline = next;
     }
   };
-  consider(notifier_.next_deadline());
+  consider(systemd_.next_deadline());
   consider(touched_.next());
   for (const auto& generation : generations_) {
     generation->watch(watched);
@@ -114,8 +114,8 @@ void Master::sleep() {
     upgrade_->watch(watched);
     consider(upgrade_->next_deadline());
   }
-  if (succession_.pending()) {
-    watched.push_back({succession_.predecessor.descriptor(), POLLIN, 0});
+  if (inherited_.pending()) {
+    watched.push_back({inherited_.old_master.descriptor(), POLLIN, 0});
   } else {
     for (const auto& endpoint : endpoints_) {
       endpoint->watch(watched);
@@ -170,7 +170,7 @@ void Master::obey(int signal) {
     case SIGWINCH:
       sink_->write(EventKind::workers_sent_away, {},
                    "SIGWINCH: ending the workers, keeping the master; SIGHUP starts them again");
-      notifier_.status("without workers since SIGWINCH");
+      systemd_.status("without workers since SIGWINCH");
       workers_wanted_ = false;
       for (const auto& generation : generations_) {
         generation->leave(false);
@@ -252,10 +252,10 @@ void Master::reload_once_more() {
 }
 
 // The new generation serves: now, and not before, the others may leave.
-void Master::take_over(Generation& successor) {
-  current_ = &successor;
+void Master::take_over(Generation& next) {
+  current_ = &next;
   workers_wanted_ = true;
-  options_ = successor.options();
+  options_ = next.options();
   touched_.watch(options_.touch_reload);
   if (next_mode_ == options_.fork_mode) {
     asked_mode_ = next_mode_;
@@ -264,10 +264,10 @@ void Master::take_over(Generation& successor) {
                {{"generation", std::int64_t{current_->number()}},
                 {"workers", std::int64_t{current_->wanted()}},
                 {"fork_mode", to_string(options_.fork_mode)}});
-  notifier_.ready(serving_status());
+  systemd_.ready(serving_status());
   told_ready_ = true;
-  if (succession_.pending()) {
-    succession_.predecessor.send({MessageType::ready});
+  if (inherited_.pending()) {
+    inherited_.old_master.send({MessageType::ready});
   }
   for (const auto& generation : generations_) {
     if (generation.get() != current_) {
@@ -278,7 +278,7 @@ void Master::take_over(Generation& successor) {
 
 void Master::scale(int wanted) {
   current_->scale(wanted);
-  notifier_.status(serving_status());
+  systemd_.status(serving_status());
 }
 
 std::string Master::serving_status() const {
@@ -289,7 +289,7 @@ std::string Master::serving_status() const {
 // The start of the server is over, for those who wait for it, before all of its workers are there.
 void Master::tell_systemd_of_first_worker() {
   if (!told_ready_ && !generations_.empty() && generations_.back()->accepting()) {
-    notifier_.ready("the first worker accepts requests");
+    systemd_.ready("the first worker accepts requests");
     told_ready_ = true;
   }
 }
@@ -313,7 +313,7 @@ void Master::on_gone(const Generation& generation) {
         fmt::format("generation {} could not start, generation {} goes on serving: {}",
                     generation.number(), current_->number(), generation.failure());
     sink_->write(EventKind::reload_failed, {}, status, fields);
-    notifier_.ready(status);  // a reload that is over, though it failed
+    systemd_.ready(status);  // a reload that is over, though it failed
   } else if (!workers_wanted_) {
     sink_->write(
         EventKind::reload_failed, {},
@@ -323,8 +323,8 @@ void Master::on_gone(const Generation& generation) {
   } else {
     sink_->write(EventKind::start_failed, {}, "could not start: " + generation.failure(),
                  {{"reason", generation.failure()}});
-    if (succession_.pending()) {
-      succession_.predecessor.send({MessageType::start_failed, 0, generation.failure()});
+    if (inherited_.pending()) {
+      inherited_.old_master.send({MessageType::start_failed, 0, generation.failure()});
     }
     if (sink_->descriptor() != STDERR_FILENO) {
       fmt::print(stderr, "forktail serve: could not start: {}\n", generation.failure());
@@ -382,7 +382,7 @@ std::string Master::reload() {
     return {};
   }
   sink_->write(EventKind::reload, {}, "reloading");
-  notifier_.reloading("reloading");
+  systemd_.reloading("reloading");
   try {
     Options options = read_options_();
     options.tls = load_tls(options);
@@ -400,7 +400,7 @@ std::string Master::reload() {
   } catch (const std::exception& error) {
     const std::string status = fmt::format("can not reload, nothing has changed: {}", error.what());
     sink_->write(EventKind::reload_failed, {}, status, {{"reason", error.what()}});
-    notifier_.ready(status);
+    systemd_.ready(status);
     return error.what();
   }
 }
@@ -416,7 +416,7 @@ void Master::reload_when_touched() {
 void Master::stop(bool at_once) {
   if (!stopping_) {
     sink_->write(EventKind::stopping, {}, "stopping");
-    notifier_.stopping();
+    systemd_.stopping();
     refuse_new_connections(listeners_);
   }
   stopping_ = true;

@@ -17,10 +17,10 @@
 #include "server/generation/generation.h"
 #include "server/generation/stats.h"
 #include "server/master/endpoint.h"
-#include "server/master/notifier.h"
 #include "server/master/pidfile.h"
-#include "server/master/succession.h"
-#include "server/master/upgrade.h"
+#include "server/master/systemd_notify.h"
+#include "server/master/upgrade_new.h"
+#include "server/master/upgrade_old.h"
 #include "server/os/descriptor.h"
 #include "server/os/program.h"
 #include "server/os/touched_files.h"
@@ -48,9 +48,9 @@ class Master {
     std::shared_ptr<log::Sink> sink;
     std::vector<Listener> listeners;
     ReadOptions read_options;
-    Notifier notifier;
+    SystemdNotify systemd;
     const Program& program;
-    Succession& succession;
+    Inherited& inherited;
     Pidfile& pidfile;
   };
 
@@ -75,7 +75,7 @@ class Master {
   void reopen_logs();
   [[nodiscard]] bool logs_reopened() const;
   void stop(bool at_once);
-  void take_over(Generation& successor);
+  void take_over(Generation& next);
   void tell_systemd_of_first_worker();
   void on_gone(const Generation& generation);
   // A generation serves, and SIGWINCH has not sent it away.
@@ -89,9 +89,9 @@ class Master {
   // The same.
   std::string begin_upgrade();
   void attend_upgrade();
-  void hand_over();
+  void leave_to_new_master();
   void on_upgrade_failed(const std::string& how);
-  void attend_succession();
+  void attend_old_master();
   void take_charge();
   void open_endpoints();
   std::optional<std::string> command(int client, const std::string& line);
@@ -105,9 +105,9 @@ class Master {
   std::shared_ptr<log::Sink> sink_;
   std::vector<Listener> listeners_;
   ReadOptions read_options_;
-  Notifier notifier_;
+  SystemdNotify systemd_;
   const Program& program_;
-  Succession& succession_;
+  Inherited& inherited_;
   Pidfile& pidfile_;
   Descriptor signals_;
   TouchedFiles touched_;
@@ -119,12 +119,12 @@ class Master {
   bool told_ready_ = false;    // systemd knows that there are workers
   bool reload_again_ = false;  // asked for while a reload was under way
   bool workers_wanted_ = true;
-  int refork_number_ = 0;  // of the generation that a promoted worker is to be the template of
+  int refork_number_ = 0;  // of the generation that a reforked worker is to be the template of
   std::optional<int> exit_code_;
 
-  std::optional<Upgrade> upgrade_;
+  std::optional<UpgradeOld> upgrade_;
   std::string upgrade_outcome_;  // of the last one
-  bool replaced_ = false;        // its successor is in charge
+  bool replaced_ = false;        // the new master is in charge
 
   std::vector<std::unique_ptr<Endpoint>> endpoints_;
   Endpoint* control_ = nullptr;

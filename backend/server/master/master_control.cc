@@ -54,18 +54,18 @@ void Master::open_endpoints() {
   using Speaks = Endpoint::Speaks;
   if (!options_.control.empty()) {
     endpoints_.push_back(std::make_unique<Endpoint>(
-        options_.control, Speaks::line, true, succession_.endpoints,
+        options_.control, Speaks::line, true, inherited_.endpoints,
         [this](int client, const std::string& line) { return command(client, line); }));
     control_ = endpoints_.back().get();
   }
   if (!options_.stats.empty()) {
     endpoints_.push_back(std::make_unique<Endpoint>(
-        options_.stats, Speaks::first, false, succession_.endpoints,
+        options_.stats, Speaks::first, false, inherited_.endpoints,
         [this](int, const std::string&) { return to_json(stats()).dump() + "\n"; }));
   }
   if (!options_.stats_http.empty()) {
     endpoints_.push_back(std::make_unique<Endpoint>(
-        options_.stats_http, Speaks::http, false, succession_.endpoints,
+        options_.stats_http, Speaks::http, false, inherited_.endpoints,
         [this](int, const std::string& request) { return answer_http(request, stats()); }));
   }
 }

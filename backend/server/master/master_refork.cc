@@ -27,46 +27,46 @@ std::string Master::refork() {
   if (current_ == nullptr) {
     return "nothing serves";
   }
-  std::string why = current_->begin_promotion();
+  std::string why = current_->begin_refork();
   if (why.empty()) {
     refork_number_ = ++last_number_;
-    notifier_.reloading("reforking");
+    systemd_.reloading("reforking");
   }
   return why;
 }
 
 void Master::attend_refork() {
-  std::optional<Promotion> promotion;
+  std::optional<Refork> refork;
   for (const auto& generation : generations_) {
-    if (!promotion) {
-      promotion = generation->take_promotion();
+    if (!refork) {
+      refork = generation->take_refork();
     }
   }
-  if (!promotion) {
+  if (!refork) {
     if (refork_number_ != 0 && current_ == nullptr) {
       refork_number_ = 0;  // the generation is gone, and with it the worker
     }
     return;
   }
   const int number = std::exchange(refork_number_, 0);
-  if (promotion->failure.empty() && (stopping_ || current_ == nullptr)) {
-    kill(promotion->pid, SIGKILL);
-    promotion->failure = "the server is stopping";
+  if (refork->failure.empty() && (stopping_ || current_ == nullptr)) {
+    kill(refork->pid, SIGKILL);
+    refork->failure = "the server is stopping";
   }
-  if (promotion->failure.empty()) {
+  if (refork->failure.empty()) {
     try {
       generations_.push_back(std::make_unique<Generation>(number, current_->options(), listeners_,
-                                                          *sink_, free_range(), *promotion));
+                                                          *sink_, free_range(), *refork));
       return;
     } catch (const std::exception& error) {
-      kill(promotion->pid, SIGKILL);
-      promotion->failure = error.what();
+      kill(refork->pid, SIGKILL);
+      refork->failure = error.what();
     }
   }
-  failures_[number] = promotion->failure;
-  const std::string status = "the refork has failed, nothing has changed: " + promotion->failure;
-  sink_->write(log::EventKind::refork_failed, {}, status, {{"reason", promotion->failure}});
-  notifier_.ready(status);
+  failures_[number] = refork->failure;
+  const std::string status = "the refork has failed, nothing has changed: " + refork->failure;
+  sink_->write(log::EventKind::refork_failed, {}, status, {{"reason", refork->failure}});
+  systemd_.ready(status);
 }
 
 }  // namespace forktail::server

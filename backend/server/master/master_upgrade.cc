@@ -1,5 +1,5 @@
-// The master's part in an upgrade of the binary, on both sides: the one that is replaced, and its
-// successor.
+// The master's part in an upgrade of the binary, on both sides: the old one, which is replaced, and
+// the new one.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -12,7 +12,7 @@ namespace forktail::server {
 
 using log::EventKind;
 
-// As succession.h has it. What goes wrong until the successor serves costs nothing but a report.
+// As upgrade_new.h has it. What goes wrong until the new master serves costs nothing but a report.
 std::string Master::begin_upgrade() {
   if (stopping_) {
     return "the server is stopping";
@@ -20,29 +20,30 @@ std::string Master::begin_upgrade() {
   if (upgrade_) {
     return "an upgrade is under way";
   }
-  if (replaced_ || succession_.pending()) {
+  if (replaced_ || inherited_.pending()) {
     return "two masters are there already: one of them is about to leave";
   }
   if (changing()) {
     return "a reload is under way; upgrade when it is over";
   }
   try {
-    Estate estate;
-    estate.generation = last_number_;
+    UpgradeDescription description;
+    description.generation = last_number_;
     for (const Listener& listener : listeners_) {
-      estate.listeners.push_back({listener.descriptor.get(), listener.ours});
+      description.listeners.push_back({listener.descriptor.get(), listener.ours});
     }
     for (const auto& endpoint : endpoints_) {
-      estate.endpoints.push_back(
+      description.endpoints.push_back(
           {endpoint->listener().descriptor.get(), endpoint->listener().ours});
     }
     pidfile_.set_aside();
-    upgrade_.emplace(program_, std::move(estate), options_.upgrade_timeout, options_.reload_mercy);
+    upgrade_.emplace(program_, std::move(description), options_.upgrade_timeout,
+                     options_.reload_mercy);
     sink_->write(EventKind::upgrade, {},
                  fmt::format("upgrading: {} starts with pid {}", program_.arguments.front(),
                              upgrade_->pid()),
                  {{"of_pid", std::int64_t{upgrade_->pid()}}});
-    notifier_.status("upgrading");
+    systemd_.status("upgrading");
     return {};
   } catch (const std::exception& error) {
     pidfile_.put_back();
@@ -55,34 +56,34 @@ void Master::attend_upgrade() {
     return;
   }
   if (upgrade_->read_messages()) {
-    hand_over();
+    leave_to_new_master();
   } else {
     upgrade_->act_on_deadlines();
   }
 }
 
-void Master::hand_over() {
-  const pid_t successor = upgrade_->pid();
+void Master::leave_to_new_master() {
+  const pid_t new_master = upgrade_->pid();
   sink_->write(EventKind::upgraded, {},
-               fmt::format("the master with pid {} serves; this one leaves", successor),
-               {{"of_pid", std::int64_t{successor}}});
-  upgrade_outcome_ = fmt::format("ok the master with pid {} serves", successor);
-  notifier_.hand_over(successor);
+               fmt::format("the master with pid {} serves; this one leaves", new_master),
+               {{"of_pid", std::int64_t{new_master}}});
+  upgrade_outcome_ = fmt::format("ok the master with pid {} serves", new_master);
+  systemd_.main_process_is(new_master);
   for (Listener& listener : listeners_) {
     listener.ours = false;
   }
   for (const auto& endpoint : endpoints_) {
-    endpoint->hand_over();
+    endpoint->disown();
   }
   replaced_ = true;
   workers_wanted_ = true;  // so that the end of the last worker ends the master
   for (const auto& generation : generations_) {
     generation->leave(false);
   }
-  upgrade_.reset();  // which tells the successor
+  upgrade_.reset();  // which tells the new master
 }
 
-// The pidfile goes back in its place when the successor, whose it was, is no more.
+// The pidfile goes back in its place when the new master, whose it was, is no more.
 void Master::on_upgrade_failed(const std::string& how) {
   upgrade_->read_messages();  // why, if it said so
   const std::string why = upgrade_->failure(how);
@@ -92,15 +93,15 @@ void Master::on_upgrade_failed(const std::string& how) {
   const std::string status =
       fmt::format("the upgrade has failed, pid {} goes on: {}", getpid(), why);
   sink_->write(EventKind::upgrade_failed, {}, status, {{"reason", why}});
-  notifier_.status(status);
+  systemd_.status(status);
 }
 
-void Master::attend_succession() {
+void Master::attend_old_master() {
   bool ended = false;
-  while (succession_.pending() && !ended) {
-    succession_.predecessor.receive(ended);
+  while (inherited_.pending() && !ended) {
+    inherited_.old_master.receive(ended);
     if (ended) {
-      succession_.predecessor.close();
+      inherited_.old_master.close();
       take_charge();
     } else if (errno == EAGAIN) {
       return;
@@ -108,23 +109,23 @@ void Master::attend_succession() {
   }
 }
 
-// The predecessor leaves, or has died; either way nobody else cleans up behind this server.
+// The old master leaves, or has died; either way nobody else cleans up behind this server.
 void Master::take_charge() {
   sink_->write(EventKind::in_charge, {}, "in charge");
   const auto inherit = [this](Listener& listener) {
-    listener.ours |= std::find(succession_.to_own.begin(), succession_.to_own.end(),
-                               listener.descriptor.get()) != succession_.to_own.end();
+    listener.ours |= std::find(inherited_.to_own.begin(), inherited_.to_own.end(),
+                               listener.descriptor.get()) != inherited_.to_own.end();
   };
   std::for_each(listeners_.begin(), listeners_.end(), inherit);
   for (const auto& endpoint : endpoints_) {
     inherit(endpoint->listener());
   }
   // What is left is no longer configured.
-  std::for_each(succession_.endpoints.begin(), succession_.endpoints.end(), inherit);
-  succession_.endpoints.clear();
-  notifier_.take_over();
+  std::for_each(inherited_.endpoints.begin(), inherited_.endpoints.end(), inherit);
+  inherited_.endpoints.clear();
+  systemd_.take_over();
   if (current_ != nullptr) {
-    notifier_.ready(serving_status());
+    systemd_.ready(serving_status());
   }
 }
 

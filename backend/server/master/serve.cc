@@ -19,10 +19,10 @@
 
 #include "log/target.h"
 #include "server/child/app_library.h"
-#include "server/master/activation.h"
-#include "server/master/notifier.h"
 #include "server/master/pidfile.h"
-#include "server/master/succession.h"
+#include "server/master/systemd_notify.h"
+#include "server/master/systemd_sockets.h"
+#include "server/master/upgrade_new.h"
 #include "server/os/program.h"
 #include "server/os/title.h"
 #include "server/os/users.h"
@@ -130,15 +130,15 @@ void check(const Options& options) {
 namespace {
 
 int serve(Options options, Master::ReadOptions read_options, const Program& program,
-          Succession& succession) {
+          Inherited& inherited) {
   check_user(options);
   prepare_process(options);
   set_title(options.procname_prefix, "master");
   const auto sink = start_logging(options);
   give_log_away(*sink, options);
-  Notifier notifier = Notifier::from_environment(*sink);
+  SystemdNotify systemd = SystemdNotify::from_environment(*sink);
   std::vector<Listener> given = take_handed_over_sockets();
-  std::move(succession.listeners.begin(), succession.listeners.end(), std::back_inserter(given));
+  std::move(inherited.listeners.begin(), inherited.listeners.end(), std::back_inserter(given));
   std::vector<Listener> listeners = open_listeners(options, std::move(given), *sink);
   options.tls = load_tls(options);
   Pidfile pidfile(options.pidfile);
@@ -153,7 +153,7 @@ int serve(Options options, Master::ReadOptions read_options, const Program& prog
   }
   sink->mend_after_kill();  // of a server that ended as a whole
   Master master(std::move(options), {sink, std::move(listeners), std::move(read_options),
-                                     std::move(notifier), program, succession, pidfile});
+                                     std::move(systemd), program, inherited, pidfile});
   return master.run();
 }
 
@@ -161,12 +161,12 @@ int serve(Options options, Master::ReadOptions read_options, const Program& prog
 
 int serve(Options options, Master::ReadOptions read_options) {
   const Program program = Program::of_this_process();
-  Succession succession = Succession::from_environment();
+  Inherited inherited = Inherited::from_environment();
   try {
-    return serve(std::move(options), std::move(read_options), program, succession);
+    return serve(std::move(options), std::move(read_options), program, inherited);
   } catch (const std::exception& error) {
-    if (succession.pending()) {
-      succession.predecessor.send({MessageType::start_failed, 0, error.what()});
+    if (inherited.pending()) {
+      inherited.old_master.send({MessageType::start_failed, 0, error.what()});
     }
     throw;
   }

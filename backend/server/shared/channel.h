@@ -17,17 +17,17 @@ enum class MessageType : std::uint8_t {
   // master to template
   spawn,  // fork worker `worker`; its end of a channel comes along
   // master to worker
-  promote,  // become a template, see promotion.h; a socket comes along
+  refork,  // become a template, see refork.h; a socket comes along
   // template to master
   loaded,        // ready to fork
   load_failed,   // `text` says why
   spawn_failed,  // worker `worker` could not be forked, `text` says why
   // worker to master
-  ready,             // accepts requests
-  start_failed,      // `text` says why
-  leaving,           // it was told to, by whomever, and ends in good order
-  promoted,          // serves no more, and waits on the socket that came with the order
-  promotion_failed,  // `text` says why; it ends
+  ready,          // accepts requests
+  start_failed,   // `text` says why
+  leaving,        // it was told to, by whomever, and ends in good order
+  reforked,       // serves no more, and waits on the socket that came with the order
+  refork_failed,  // `text` says why; it ends
 };
 
 struct Message {

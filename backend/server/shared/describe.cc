@@ -7,7 +7,9 @@
 
 namespace forktail::server {
 
-std::string describe(int id, pid_t pid) { return fmt::format("worker {} (pid {})", id, pid); }
+std::string describe(int worker, pid_t pid) {
+  return fmt::format("worker {} (pid {})", worker, pid);
+}
 
 std::string describe(const SlotRequest& request, std::int64_t now_ns) {
   const auto age_ms = (now_ns - request.since_ns) / 1'000'000;

@@ -11,7 +11,7 @@
 namespace forktail::server {
 
 // "worker 3 (pid 4711)"
-std::string describe(int id, pid_t pid);
+std::string describe(int worker, pid_t pid);
 
 // "handling GET /orders (12 ms)"; a request that is still being read has no name yet.
 std::string describe(const SlotRequest& request, std::int64_t now_ns);

@@ -1,5 +1,7 @@
 #include "server/shared/log_groups.h"
 
+#include <cassert>
+
 namespace forktail::server {
 
 namespace {
@@ -22,15 +24,17 @@ LogGroups::LogGroups(int seats, int threads)
 LogGroups::LogGroups(int memfd, int seats, int threads)
     : threads_(threads), memory_(kWhat, bytes_for(seats, threads), Descriptor(memfd)) {}
 
-log::Gathering LogGroups::of(int seat) const {
-  std::byte* base = memory_.base() + bytes_a_seat(threads_) * static_cast<std::size_t>(seat);
+log::Gathering LogGroups::of(int worker) const {
+  assert(worker >= 1);
+  const auto place = static_cast<std::size_t>(worker) - 1;
+  std::byte* base = memory_.base() + bytes_a_seat(threads_) * place;
   return {reinterpret_cast<log::Order*>(base),
           {reinterpret_cast<log::Group*>(base + sizeof(log::Order)),
            static_cast<std::size_t>(threads_)}};
 }
 
-void LogGroups::clear(int seat) const {
-  const log::Gathering gathering = of(seat);
+void LogGroups::clear(int worker) const {
+  const log::Gathering gathering = of(worker);
   gathering.order->make_shared();
   for (log::Group& group : gathering.groups) {
     group.end();

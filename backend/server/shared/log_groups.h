@@ -16,10 +16,10 @@ class LogGroups {
   // In a process that was exec'ed.
   LogGroups(int memfd, int seats, int threads);
 
-  // What the worker of a seat (worker N has seat N - 1) gathers in.
-  [[nodiscard]] log::Gathering of(int seat) const;
+  // What a worker, by its number from 1, gathers in.
+  [[nodiscard]] log::Gathering of(int worker) const;
   // For a new worker, before it starts.
-  void clear(int seat) const;
+  void clear(int worker) const;
 
   [[nodiscard]] int memfd() const { return memory_.memfd(); }
 

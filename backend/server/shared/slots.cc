@@ -1,6 +1,7 @@
 #include "server/shared/slots.h"
 
 #include <algorithm>
+#include <cassert>
 #include <chrono>
 #include <thread>
 
@@ -155,14 +156,21 @@ Slots::Slots(int memfd, int seats, int threads)
       threads_(threads),
       memory_("the workers' slots", bytes_for(seats, threads), Descriptor(memfd)) {}
 
-Seat& Slots::seat(int index) const {
-  return reinterpret_cast<Seat*>(memory_.base() + kBoardSize)[index];
+std::size_t Slots::place_of(int worker) const {
+  assert(worker >= 1 && worker <= seats_);
+  return static_cast<std::size_t>(worker) - 1;
 }
 
-Slot& Slots::slot(int seat, int thread) const {
+Seat& Slots::seat(int worker) const {
+  return reinterpret_cast<Seat*>(memory_.base() + kBoardSize)[place_of(worker)];
+}
+
+Slot& Slots::slot(int worker, int thread) const {
+  assert(thread >= 0 && thread < threads_);
+  const auto threads = static_cast<std::size_t>(threads_);
+  const std::size_t place = place_of(worker) * threads + static_cast<std::size_t>(thread);
   std::byte* slots = memory_.base() + kBoardSize + static_cast<std::size_t>(seats_) * sizeof(Seat);
-  return *reinterpret_cast<Slot*>(slots +
-                                  static_cast<std::size_t>(seat * threads_ + thread) * kSlotStride);
+  return *reinterpret_cast<Slot*>(slots + place * kSlotStride);
 }
 
 }  // namespace forktail::server

@@ -2,7 +2,7 @@
 // what a dead one was doing.
 //
 // Made by the master, one a generation, as a memfd that all inherit (also over an exec). A *seat*
-// is one worker process's place (worker N sits on seat N - 1); it has one Slot for each thread.
+// is one worker process's place and has its number, from 1; it has one Slot for each thread.
 // Each Slot is written by its own thread only and read by anybody: a reader takes a snapshot and,
 // by the version count, never a half-written one of a living writer. Of a dead writer the last
 // complete and the begun state are all that there is, and both are readable.
@@ -140,14 +140,18 @@ class Slots {
   Slots(int memfd, int seats, int threads);
 
   [[nodiscard]] Board& board() const { return *reinterpret_cast<Board*>(memory_.base()); }
-  [[nodiscard]] Seat& seat(int index) const;
-  [[nodiscard]] Slot& slot(int seat, int thread) const;
+  // Workers count from 1, threads from 0.
+  [[nodiscard]] Seat& seat(int worker) const;
+  [[nodiscard]] Slot& slot(int worker, int thread) const;
   [[nodiscard]] int seats() const { return seats_; }
   [[nodiscard]] int threads() const { return threads_; }
   [[nodiscard]] int memfd() const { return memory_.memfd(); }
   void release() { memory_.release(); }
 
  private:
+  // Where in the memory a worker's things are; the one place that counts from 0.
+  [[nodiscard]] std::size_t place_of(int worker) const;
+
   int seats_;
   int threads_;
   SharedMemory memory_;

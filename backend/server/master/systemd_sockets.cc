@@ -1,4 +1,4 @@
-#include "server/master/activation.h"
+#include "server/master/systemd_sockets.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>

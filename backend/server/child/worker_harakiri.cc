@@ -1,4 +1,4 @@
-#include "server/child/timeout.h"
+#include "server/child/worker_harakiri.h"
 
 #include <semaphore.h>
 #include <signal.h>
@@ -112,20 +112,20 @@ void watch(App& app, log::Sink& sink) {
 
 }  // namespace
 
-int timeout_signal() { return SIGRTMIN; }
+int harakiri_signal() { return SIGRTMIN; }
 
-void start_timeout_watch(App& app, log::Sink& sink) {
+void start_harakiri_watch(App& app, log::Sink& sink) {
   sem_init(&noticed, 0, 0);
   struct sigaction action {};
   action.sa_sigaction = note;
   action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
   sigemptyset(&action.sa_mask);
-  sigaction(timeout_signal(), &action, nullptr);
+  sigaction(harakiri_signal(), &action, nullptr);
   over = false;
   watcher = std::thread([&app, &sink] { watch(app, sink); });
 }
 
-void stop_timeout_watch() {
+void stop_harakiri_watch() {
   over = true;
   sem_post(&noticed);
   watcher.join();

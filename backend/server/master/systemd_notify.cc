@@ -1,4 +1,4 @@
-#include "server/master/notifier.h"
+#include "server/master/systemd_notify.h"
 
 #include <fmt/format.h>
 #include <sys/socket.h>
@@ -32,50 +32,50 @@ std::int64_t monotonic_usec() {
 
 }  // namespace
 
-Notifier Notifier::from_environment(log::Sink& sink) {
-  Notifier notifier;
-  notifier.sink_ = &sink;
-  notifier.socket_ = take_variable("NOTIFY_SOCKET");
+SystemdNotify SystemdNotify::from_environment(log::Sink& sink) {
+  SystemdNotify systemd;
+  systemd.sink_ = &sink;
+  systemd.socket_ = take_variable("NOTIFY_SOCKET");
   const auto usec = whole_number(take_variable("WATCHDOG_USEC"));
   const std::string watched = take_variable("WATCHDOG_PID");
-  if (!notifier.socket_.empty()) {
-    notifier.descriptor_ = Descriptor(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!systemd.socket_.empty()) {
+    systemd.descriptor_ = Descriptor(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     if (usec.value_or(0) > 0 && (watched.empty() || whole_number(watched) == getpid())) {
-      notifier.watchdog_ = std::chrono::microseconds(*usec / 2);
-      notifier.next_ = Clock::now();
+      systemd.watchdog_ = std::chrono::microseconds(*usec / 2);
+      systemd.next_ = Clock::now();
     }
   }
-  return notifier;
+  return systemd;
 }
 
-void Notifier::ready(std::string_view status) {
+void SystemdNotify::ready(std::string_view status) {
   send(fmt::format("READY=1\nSTATUS={}\n", one_line(status)));
 }
 
-void Notifier::reloading(std::string_view status) {
+void SystemdNotify::reloading(std::string_view status) {
   send(fmt::format("RELOADING=1\nMONOTONIC_USEC={}\nSTATUS={}\n", monotonic_usec(),
                    one_line(status)));
 }
 
-void Notifier::stopping() { send("STOPPING=1\nSTATUS=stopping\n"); }
+void SystemdNotify::stopping() { send("STOPPING=1\nSTATUS=stopping\n"); }
 
-void Notifier::status(std::string_view status) {
+void SystemdNotify::status(std::string_view status) {
   send(fmt::format("STATUS={}\n", one_line(status)));
 }
 
-void Notifier::hand_over(pid_t successor) {
-  send(fmt::format("MAINPID={}\n", successor));
+void SystemdNotify::main_process_is(pid_t new_master) {
+  send(fmt::format("MAINPID={}\n", new_master));
   silent_ = true;
 }
 
-void Notifier::act_on_deadlines() {
+void SystemdNotify::act_on_deadlines() {
   if (next_ && *next_ <= Clock::now()) {
     send("WATCHDOG=1\n");
     next_ = Clock::now() + watchdog_;
   }
 }
 
-void Notifier::send(const std::string& state) {
+void SystemdNotify::send(const std::string& state) {
   if (socket_.empty() || silent_) {
     return;
   }

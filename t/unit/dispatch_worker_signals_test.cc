@@ -5,10 +5,10 @@
 #include <array>
 #include <atomic>
 
-#include "server/dispatch/interrupts.h"
+#include "server/dispatch/worker_signals.h"
 #include "server_support.h"
 
-namespace forktail::server::interrupts {
+namespace forktail::server::worker_signals {
 namespace {
 
 // Waits at an epoll instance that never has anything to tell.
@@ -50,7 +50,7 @@ class Waiters {
   std::vector<std::thread> threads_;
 };
 
-TEST(Interrupts, ASignalIsNeverMissedWhateverTheThreadIsJustDoing) {
+TEST(WorkerSignals, ASignalIsNeverMissedWhateverTheThreadIsJustDoing) {
   Child child([] {
     Waiters waiters(1);
     for (int i = 1; i <= 5000; ++i) {
@@ -65,7 +65,7 @@ TEST(Interrupts, ASignalIsNeverMissedWhateverTheThreadIsJustDoing) {
   EXPECT_EQ(child.join(), 0);
 }
 
-TEST(Interrupts, LeavingReachesEveryThread) {
+TEST(WorkerSignals, LeavingReachesEveryThread) {
   Child child([] {
     Waiters waiters(8);
     kill(getpid(), SIGTERM);
@@ -75,7 +75,7 @@ TEST(Interrupts, LeavingReachesEveryThread) {
 }
 
 // A thread that is woken after another has acted on the note must not take it for news.
-TEST(Interrupts, ASignalIsNewsOnceHoweverManyThreadsItWakes) {
+TEST(WorkerSignals, ASignalIsNewsOnceHoweverManyThreadsItWakes) {
   constexpr int kThreads = 4;
   constexpr int kSignals = 200;
   Child child([] {
@@ -92,7 +92,7 @@ TEST(Interrupts, ASignalIsNewsOnceHoweverManyThreadsItWakes) {
   EXPECT_EQ(child.join(), 0);
 }
 
-TEST(Interrupts, WhatATerminalSendsToAllIsTheMastersBusiness) {
+TEST(WorkerSignals, WhatATerminalSendsToAllIsTheMastersBusiness) {
   Child child([] {
     Waiters waiters(1);
     raise(SIGINT);
@@ -104,7 +104,7 @@ TEST(Interrupts, WhatATerminalSendsToAllIsTheMastersBusiness) {
   EXPECT_EQ(child.join(), 0);
 }
 
-TEST(Interrupts, LeaveErrnoAlone) {
+TEST(WorkerSignals, LeaveErrnoAlone) {
   Child child([] {
     install();
     join();
@@ -116,4 +116,4 @@ TEST(Interrupts, LeaveErrnoAlone) {
 }
 
 }  // namespace
-}  // namespace forktail::server::interrupts
+}  // namespace forktail::server::worker_signals

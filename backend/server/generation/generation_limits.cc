@@ -6,7 +6,7 @@
 
 #include <array>
 
-#include "server/child/timeout.h"
+#include "server/child/worker_harakiri.h"
 #include "server/generation/generation.h"
 #include "server/os/listen_queue.h"
 #include "server/shared/describe.h"
@@ -28,7 +28,7 @@ std::optional<Generation::Clock::time_point> Generation::next_start_deadline() c
   if (waits_for_template()) {
     next = template_started_ + options_.start_timeout;
   }
-  for (const auto& [id, child] : workers_) {
+  for (const auto& [worker, child] : workers_) {
     const Clock::time_point at = child.started + options_.start_timeout;
     if (phase_ == Phase::serving && !child.ready && !child.failed && (!next || at < *next)) {
       next = at;
@@ -57,12 +57,12 @@ void Generation::give_up_slow_starts() {
     ::kill(template_pid_, SIGKILL);
     template_started_ = now;  // until it is reaped
   }
-  for (auto& [id, child] : workers_) {
+  for (auto& [worker, child] : workers_) {
     if (!child.ready && !child.failed && child.started + limit <= now) {
-      note_failed_start(fmt::format("worker {} was not ready {}", id, within));
-      tell_of(EventKind::worker_late, id, "killing {}: {}", "it was not ready " + within);
+      note_failed_start(fmt::format("worker {} was not ready {}", worker, within));
+      tell_of(EventKind::worker_late, worker, "killing {}: {}", "it was not ready " + within);
       child.failed = true;
-      signal_worker(id, SIGKILL);
+      signal_worker(worker, SIGKILL);
     }
   }
 }
@@ -73,49 +73,51 @@ void Generation::retire_the_old() {
   if (lifetime.count() == 0 || phase_ != Phase::serving || slots_.board().retiring != 0) {
     return;
   }
-  for (auto& [id, child] : workers_) {
+  for (auto& [worker, child] : workers_) {
     int nobody = 0;
     if (child.ready && !child.leaving && child.started + lifetime <= Clock::now() &&
-        slots_.board().retiring.compare_exchange_strong(nobody, id)) {
-      tell_of(EventKind::worker_replaced, id, "{} is replaced: {}",
+        slots_.board().retiring.compare_exchange_strong(nobody, worker)) {
+      tell_of(EventKind::worker_replaced, worker, "{} is replaced: {}",
               "it has lived for max-worker-lifetime");
-      return send_away(id, child, options_.worker_reload_mercy);
+      return send_away(worker, child, options_.worker_reload_mercy);
     }
   }
 }
 
-void Generation::oversee() {
+void Generation::look_at_requests() {
   const Clock::time_point now = Clock::now();
-  if (!overseer_.next() || *overseer_.next() > now) {
+  if (group_pace_.due(now)) {
+    for (const auto& [worker, child] : workers_) {
+      sink_.write_gathered(log_groups_->of(worker), false);
+    }
+  }
+  if (harakiri_.due(now)) {
+    for (const Overdue& overdue : harakiri_.overdue(now)) {
+      warn_overdue(overdue);
+    }
+  }
+}
+
+void Generation::scale_to_load() {
+  if (!cheaper_.due(Clock::now()) || phase_ != Phase::serving) {
     return;
   }
-  overseer_.looked(now);
-  if (log_groups_) {
-    for (const auto& [id, child] : workers_) {
-      sink_.write_gathered(log_groups_->of(id - 1), false);
-    }
+  int queued = 0;
+  for (const int listener : kept_connections_.share().listeners) {
+    queued += listen_queue(listener).value_or(ListenQueue{}).waiting;
   }
-  for (const Overdue& overdue : overseer_.overdue(now)) {
-    warn_overdue(overdue);
-  }
-  if (phase_ == Phase::serving && overseer_.scaling_due(now)) {
-    int queued = 0;
-    for (const int listener : keeper_.share().listeners) {
-      queued += listen_queue(listener).value_or(ListenQueue{}).waiting;
-    }
-    const int wanted = overseer_.workers_for_load(wanted_, queued);
-    if (wanted != wanted_) {
-      sink_.write(EventKind::scaled, {},
-                  fmt::format("{} workers instead of {}, {} connections are waiting", wanted,
-                              wanted_, queued),
-                  {{"wanted", std::int64_t{wanted}}, {"reason", std::string_view("load")}});
-      scale(wanted);
-    }
+  const int wanted = cheaper_.workers_for_load(wanted_, queued);
+  if (wanted != wanted_) {
+    sink_.write(EventKind::scaled, {},
+                fmt::format("{} workers instead of {}, {} connections are waiting", wanted, wanted_,
+                            queued),
+                {{"wanted", std::int64_t{wanted}}, {"reason", std::string_view("load")}});
+    scale(wanted);
   }
 }
 
 void Generation::warn_overdue(const Overdue& overdue) {
-  const pid_t pid = slots_.seat(overdue.worker - 1).pid;
+  const pid_t pid = slots_.seat(overdue.worker).pid;
   const auto now = Clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
   const std::string what = fmt::format("harakiri: {} is {}; {}", describe(overdue.worker, pid),
                                        describe(overdue.request, now),
@@ -132,8 +134,8 @@ void Generation::warn_overdue(const Overdue& overdue) {
     ++history_[overdue.worker].harakiris;
     signal_worker(overdue.worker, SIGKILL);
   } else {
-    const pid_t thread = slots_.slot(overdue.worker - 1, overdue.thread).thread();
-    syscall(SYS_tgkill, pid, thread, timeout_signal());
+    const pid_t thread = slots_.slot(overdue.worker, overdue.thread).thread();
+    syscall(SYS_tgkill, pid, thread, harakiri_signal());
   }
 }
 

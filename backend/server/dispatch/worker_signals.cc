@@ -1,4 +1,4 @@
-#include "server/dispatch/interrupts.h"
+#include "server/dispatch/worker_signals.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -11,7 +11,7 @@
 #include <cerrno>
 #include <chrono>
 
-namespace forktail::server::interrupts {
+namespace forktail::server::worker_signals {
 
 namespace {
 
@@ -124,4 +124,4 @@ int wait(int epoll, epoll_event& event, BusyPoll& poll) {
   return got;
 }
 
-}  // namespace forktail::server::interrupts
+}  // namespace forktail::server::worker_signals

@@ -1,7 +1,7 @@
 // What happens in a worker when harakiri finds one of its requests overdue: the stuck thread's
 // stack goes to the log, and the application's on_timeout() is called, both under the request's id.
 //
-// The master sends timeout_signal() to the stuck thread. Its handler notes where the thread is and
+// The master sends harakiri_signal() to the stuck thread. Its handler notes where the thread is and
 // whom it serves, and wakes a thread that does what a signal handler may not.
 #pragma once
 
@@ -10,13 +10,13 @@
 
 namespace forktail::server {
 
-int timeout_signal();
+int harakiri_signal();
 
 // Once, in the worker, before it serves: only with `harakiri` set is there anything to wait for.
 // Both must outlive the process's threads.
-void start_timeout_watch(App& app, log::Sink& sink);
+void start_harakiri_watch(App& app, log::Sink& sink);
 
 // Ends the watch's thread.
-void stop_timeout_watch();
+void stop_harakiri_watch();
 
 }  // namespace forktail::server

@@ -12,20 +12,20 @@
 #include <string>
 #include <vector>
 
-#include "server/master/succession.h"
+#include "server/master/upgrade_new.h"
 #include "server/os/program.h"
 #include "server/shared/channel.h"
 
 namespace forktail::server {
 
-class Upgrade {
+class UpgradeOld {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // Starts the program anew, with the descriptors of `estate` (whose channel is made here). It has
-  // `limit` to serve, then `mercy` to end. Throws std::system_error.
-  Upgrade(const Program& program, Estate estate, std::chrono::milliseconds limit,
-          std::chrono::milliseconds mercy);
+  // Starts the program anew, with the descriptors of `description` (whose channel is made here). It
+  // has `limit` to serve, then `mercy` to end. Throws std::system_error.
+  UpgradeOld(const Program& program, UpgradeDescription description,
+             std::chrono::milliseconds limit, std::chrono::milliseconds mercy);
 
   [[nodiscard]] pid_t pid() const { return pid_; }
 

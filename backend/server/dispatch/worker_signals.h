@@ -11,7 +11,7 @@
 
 #include "server/dispatch/busy_poll.h"
 
-namespace forktail::server::interrupts {
+namespace forktail::server::worker_signals {
 
 // SIGTERM and SIGQUIT (leave), SIGUSR1 (reopen logs), SIGUSR2 (read the mail). SIGINT and SIGHUP,
 // which a terminal sends to the whole process group, are the master's to act on and do nothing
@@ -29,4 +29,4 @@ bool take(Kind kind);
 // often it looks before it sleeps.
 int wait(int epoll, epoll_event& event, BusyPoll& poll);
 
-}  // namespace forktail::server::interrupts
+}  // namespace forktail::server::worker_signals

@@ -18,15 +18,15 @@
 
 namespace forktail::server {
 
-class Notifier {
+class SystemdNotify {
  public:
   using Clock = std::chrono::steady_clock;
 
   // Tells nobody.
-  Notifier() = default;
+  SystemdNotify() = default;
   // Reads NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID and removes them from the environment: they
   // are not meant for what this process starts.
-  static Notifier from_environment(log::Sink& sink);
+  static SystemdNotify from_environment(log::Sink& sink);
 
   // Workers accept requests. Also the end of a reload, whatever came of it.
   void ready(std::string_view status);
@@ -36,7 +36,7 @@ class Notifier {
 
   // For an upgrade: the main process is now the other one, and this one tells nothing any more; and
   // its counterpart, which tells nothing before take_over(), because systemd would not listen.
-  void hand_over(pid_t successor);
+  void main_process_is(pid_t new_master);
   void wait() { silent_ = true; }
   void take_over() { silent_ = false; }
 

@@ -15,16 +15,16 @@
 
 namespace forktail::server {
 
-class Keeper {
+class KeptConnections {
  public:
   using Clock = std::chrono::steady_clock;
 
   // Watches `listeners`. Kept connections have the descriptor numbers from `base` to `base +
   // capacity - 1` in all processes. Throws std::system_error.
-  Keeper(std::vector<int> listeners, int base, int capacity, int seats);
-  ~Keeper();
-  Keeper(const Keeper&) = delete;
-  Keeper& operator=(const Keeper&) = delete;
+  KeptConnections(std::vector<int> listeners, int base, int capacity, int seats);
+  ~KeptConnections();
+  KeptConnections(const KeptConnections&) = delete;
+  KeptConnections& operator=(const KeptConnections&) = delete;
 
   DispatchShare& share() { return share_; }
 

@@ -1,4 +1,4 @@
-#include "server/master/succession.h"
+#include "server/master/upgrade_new.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -15,24 +15,25 @@
 
 namespace forktail::server {
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Estate::Socket, descriptor, ours)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Estate, predecessor, channel, generation, listeners, endpoints)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(UpgradeDescription::Socket, descriptor, ours)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(UpgradeDescription, channel, generation, listeners, endpoints)
 
 namespace {
 
-Estate read_estate(int descriptor) {
+UpgradeDescription read_description(int descriptor) {
   std::string text;
   std::array<char, 4096> part;
   for (ssize_t size = 0;
        (size = pread(descriptor, part.data(), part.size(), static_cast<off_t>(text.size()))) > 0;) {
     text.append(part.data(), static_cast<std::size_t>(size));
   }
-  return nlohmann::json::parse(text).get<Estate>();
+  return nlohmann::json::parse(text).get<UpgradeDescription>();
 }
 
-std::vector<Listener> adopt(const std::vector<Estate::Socket>& sockets, std::vector<int>& to_own) {
+std::vector<Listener> adopt(const std::vector<UpgradeDescription::Socket>& sockets,
+                            std::vector<int>& to_own) {
   std::vector<Listener> listeners;
-  for (const Estate::Socket& socket : sockets) {
+  for (const UpgradeDescription::Socket& socket : sockets) {
     listeners.push_back(adopt_listener(socket.descriptor));
     if (socket.ours) {
       to_own.push_back(socket.descriptor);
@@ -43,31 +44,32 @@ std::vector<Listener> adopt(const std::vector<Estate::Socket>& sockets, std::vec
 
 }  // namespace
 
-Descriptor write_estate(const Estate& estate) {
-  const std::string text = nlohmann::json(estate).dump();
-  Descriptor memfd(memfd_create("forktail-estate", MFD_CLOEXEC));
+Descriptor write_description(const UpgradeDescription& description) {
+  const std::string text = nlohmann::json(description).dump();
+  Descriptor memfd(memfd_create("forktail-upgrade", MFD_CLOEXEC));
   if (!memfd ||
       pwrite(memfd.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
-    throw std::system_error(errno, std::generic_category(), "cannot describe what to hand over");
+    throw std::system_error(errno, std::generic_category(),
+                            "cannot describe the sockets to the new master");
   }
   return memfd;
 }
 
-Succession Succession::from_environment() {
+Inherited Inherited::from_environment() {
   const std::string number = take_variable("FORKTAIL_UPGRADE");
   if (number.empty()) {
     return {};
   }
   try {
     const Descriptor memfd(static_cast<int>(whole_number(number).value_or(-1)));
-    const Estate estate = read_estate(memfd.get());
-    Succession succession;
-    succession.predecessor = Channel(Descriptor(estate.channel));
-    set_inheritable(estate.channel, false);
-    succession.generation = estate.generation;
-    succession.listeners = adopt(estate.listeners, succession.to_own);
-    succession.endpoints = adopt(estate.endpoints, succession.to_own);
-    return succession;
+    const UpgradeDescription description = read_description(memfd.get());
+    Inherited inherited;
+    inherited.old_master = Channel(Descriptor(description.channel));
+    set_inheritable(description.channel, false);
+    inherited.generation = description.generation;
+    inherited.listeners = adopt(description.listeners, inherited.to_own);
+    inherited.endpoints = adopt(description.endpoints, inherited.to_own);
+    return inherited;
   } catch (const std::exception& error) {
     throw std::runtime_error(
         fmt::format("FORKTAIL_UPGRADE={} is set by a server that upgrades itself, and by nobody "

@@ -1,4 +1,4 @@
-#include "server/dispatch/keeper.h"
+#include "server/dispatch/kept_connections.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -21,7 +21,7 @@ using std::chrono::milliseconds;
 constexpr std::uint32_t kMaster = KeptTable::kFirstOwner;
 
 std::int64_t now_ns() {
-  return Keeper::Clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
+  return KeptConnections::Clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
 }
 
 bool has_input(int descriptor) {
@@ -31,7 +31,7 @@ bool has_input(int descriptor) {
 
 }  // namespace
 
-Keeper::Keeper(std::vector<int> listeners, int base, int capacity, int seats)
+KeptConnections::KeptConnections(std::vector<int> listeners, int base, int capacity, int seats)
     : share_{Descriptor(epoll_create1(EPOLL_CLOEXEC)), std::move(listeners),
              KeptTable(base, capacity, seats), Mailboxes(seats)},
       installed_(static_cast<std::size_t>(capacity)),
@@ -43,7 +43,7 @@ Keeper::Keeper(std::vector<int> listeners, int base, int capacity, int seats)
   }
 }
 
-Keeper::~Keeper() {
+KeptConnections::~KeptConnections() {
   for (std::uint32_t slot = 0; slot < installed_.size(); ++slot) {
     if (installed_[slot] != 0) {
       close(share_.kept.descriptor(slot));
@@ -51,7 +51,7 @@ Keeper::~Keeper() {
   }
 }
 
-void Keeper::admit(int seat) {
+void KeptConnections::admit(int seat) {
   Mail stale;
   while (share_.mailboxes.take(seat, stale)) {
     stale.descriptor.reset();
@@ -65,7 +65,7 @@ void Keeper::admit(int seat) {
   }
 }
 
-void Keeper::dismiss(int seat) {
+void KeptConnections::dismiss(int seat) {
   share_.kept.set_occupied(seat, false);
   read_mail();
   for (std::uint32_t slot = 0; slot < installed_.size(); ++slot) {
@@ -76,13 +76,14 @@ void Keeper::dismiss(int seat) {
   rearm();
 }
 
-bool Keeper::held_by(int seat, std::uint32_t slot) const {
+bool KeptConnections::held_by(int seat, std::uint32_t slot) const {
   const std::uint32_t holder = share_.kept.holder(slot);
   return holder >= KeptTable::kFirstOwner && ReadyList::seat_of(holder) == seat;
 }
 
-std::vector<bool> Keeper::resume(int seat, int threads, Clock::time_point deadline,
-                                 const std::function<bool(int thread, bool waiting)>& resumable) {
+std::vector<bool> KeptConnections::resume(
+    int seat, int threads, Clock::time_point deadline,
+    const std::function<bool(int thread, bool waiting)>& resumable) {
   std::vector<bool> resumed(static_cast<std::size_t>(threads));
   read_mail();
   for (std::uint32_t slot = 0; slot < installed_.size(); ++slot) {
@@ -102,7 +103,7 @@ std::vector<bool> Keeper::resume(int seat, int threads, Clock::time_point deadli
 }
 
 // A worker may have died between an event and arming its source again.
-void Keeper::rearm() {
+void KeptConnections::rearm() {
   for (std::size_t i = 0; i < share_.listeners.size(); ++i) {
     watch(share_.epoll.get(), EPOLL_CTL_MOD, share_.listeners[i], event_of_listener(i));
   }
@@ -116,14 +117,14 @@ void Keeper::rearm() {
   }
 }
 
-void Keeper::stop_accepting() {
+void KeptConnections::stop_accepting() {
   for (const int listener : share_.listeners) {
     epoll_ctl(share_.epoll.get(), EPOLL_CTL_DEL, listener, nullptr);
   }
   share_.listeners.clear();
 }
 
-void Keeper::read_mail() {
+void KeptConnections::read_mail() {
   Mail mail;
   while (share_.mailboxes.take(0, mail)) {
     take_in(mail);
@@ -131,7 +132,7 @@ void Keeper::read_mail() {
   }
 }
 
-void Keeper::take_in(Mail& mail) {
+void KeptConnections::take_in(Mail& mail) {
   const KeptId id = mail.id;
   switch (mail.kind) {
     case MailKind::opened:
@@ -164,7 +165,7 @@ void Keeper::take_in(Mail& mail) {
 }
 
 // The sender did not know of a worker that has joined meanwhile. Who has it already takes no harm.
-void Keeper::forward(KeptId id) {
+void KeptConnections::forward(KeptId id) {
   for (int seat = 1; seat <= share_.mailboxes.seats(); ++seat) {
     if (share_.kept.occupied(seat)) {
       give(seat, id);
@@ -172,7 +173,7 @@ void Keeper::forward(KeptId id) {
   }
 }
 
-void Keeper::give(int seat, KeptId id) {
+void KeptConnections::give(int seat, KeptId id) {
   const Mail mail{MailKind::opened, id, share_.kept.membership()};
   if (!share_.mailboxes.post(seat, mail, share_.kept.descriptor(id.slot))) {
     owed_.push_back({seat, id});
@@ -181,7 +182,7 @@ void Keeper::give(int seat, KeptId id) {
 }
 
 // Ends a connection that the master, or a worker that is no more, owns.
-void Keeper::end(KeptId id) {
+void KeptConnections::end(KeptId id) {
   if (has(id)) {
     const int number = share_.kept.descriptor(id.slot);
     epoll_ctl(share_.epoll.get(), EPOLL_CTL_DEL, number, nullptr);
@@ -193,7 +194,7 @@ void Keeper::end(KeptId id) {
   sweep_at_ = sweep_at_.value_or(Clock::now() + std::chrono::seconds(1));
 }
 
-std::optional<Keeper::Clock::time_point> Keeper::next_deadline() const {
+std::optional<KeptConnections::Clock::time_point> KeptConnections::next_deadline() const {
   std::optional<Clock::time_point> next;
   const auto consider = [&](std::optional<Clock::time_point> at) {
     if (at && (!next || *at < *next)) {
@@ -208,7 +209,7 @@ std::optional<Keeper::Clock::time_point> Keeper::next_deadline() const {
   return next;
 }
 
-void Keeper::act_on_deadlines() {
+void KeptConnections::act_on_deadlines() {
   for (std::deque<Owed> owed = std::exchange(owed_, {}); const auto& [seat, id] : owed) {
     if (share_.kept.occupied(seat) && has(id)) {
       give(seat, id);
@@ -225,7 +226,7 @@ void Keeper::act_on_deadlines() {
 }
 
 // What was closed while the mailbox of the master was full.
-void Keeper::close_stale() {
+void KeptConnections::close_stale() {
   for (std::uint32_t slot = 0; slot < installed_.size(); ++slot) {
     if (installed_[slot] != 0 && !share_.kept.is_current({slot, installed_[slot]})) {
       installed_[slot] = 0;
@@ -236,7 +237,7 @@ void Keeper::close_stale() {
 
 // Ends what has been idle for too long, and finds out when to look again: never, when nothing is
 // kept.
-void Keeper::expire() {
+void KeptConnections::expire() {
   const std::int64_t now = now_ns();
   std::optional<std::int64_t> next;
   for (std::uint32_t slot = 0; slot < installed_.size(); ++slot) {
@@ -263,7 +264,7 @@ void Keeper::expire() {
   }
 }
 
-std::vector<int> Keeper::take_due_for_mail() {
+std::vector<int> KeptConnections::take_due_for_mail() {
   std::vector<int> due;
   for (std::size_t seat = 1; seat < due_for_mail_.size(); ++seat) {
     if (due_for_mail_[seat] && share_.kept.occupied(static_cast<int>(seat))) {

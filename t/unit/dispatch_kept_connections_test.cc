@@ -2,14 +2,14 @@
 #include <gtest/gtest.h>
 
 #include "dispatch_support.h"
-#include "server/dispatch/keeper.h"
+#include "server/dispatch/kept_connections.h"
 
 namespace forktail::server {
 namespace {
 
-using KeeperTest = DispatchTest;
+using KeptConnectionsTest = DispatchTest;
 
-TEST_F(KeeperTest, ANewWorkerGetsTheConnectionsThatAreKeptAlready) {
+TEST_F(KeptConnectionsTest, ANewWorkerGetsTheConnectionsThatAreKeptAlready) {
   start(1);
   const Descriptor client = kept_by(1);
   start(2);
@@ -19,40 +19,40 @@ TEST_F(KeeperTest, ANewWorkerGetsTheConnectionsThatAreKeptAlready) {
 }
 
 // The publisher can not post to a seat that nobody has yet.
-TEST_F(KeeperTest, AConnectionThatWasPublishedJustBeforeAWorkerJoinedIsForwarded) {
+TEST_F(KeptConnectionsTest, AConnectionThatWasPublishedJustBeforeAWorkerJoinedIsForwarded) {
   start(1);
   const Descriptor client = listener_.connect();
   send_text(client.get(), "hello");
   EXPECT_EQ(worker(1).next(), "hello");
   EXPECT_EQ(worker(1).ask("publish"), "yes");  // and the master has not read of it
   kept().set_occupied(2, true);
-  keeper_->read_mail();
+  kept_connections_->read_mail();
   Mail mail;
   ASSERT_TRUE(share().mailboxes.take(2, mail));
   EXPECT_EQ(mail.kind, MailKind::opened);
   EXPECT_TRUE(mail.descriptor);
 }
 
-TEST_F(KeeperTest, ANewWorkerDoesNotGetMailOfItsPredecessor) {
+TEST_F(KeptConnectionsTest, ANewWorkerDoesNotGetMailOfItsPredecessor) {
   start(1);
   ASSERT_TRUE(share().mailboxes.post(2, {MailKind::opened, {5, 1}}));
-  keeper_->admit(2);
+  kept_connections_->admit(2);
   Mail mail;
   EXPECT_FALSE(share().mailboxes.take(2, mail));
 }
 
-TEST_F(KeeperTest, WhatDoesNotFitIntoAMailboxIsDeliveredLater) {
+TEST_F(KeptConnectionsTest, WhatDoesNotFitIntoAMailboxIsDeliveredLater) {
   start(1);
   const Descriptor client = kept_by(1);
   ASSERT_EQ(held(), 1);
-  keeper_->admit(2);
+  kept_connections_->admit(2);
   while (share().mailboxes.post(2, {MailKind::closed, {0, 0}})) {
   }
   // From a worker that did not know of the second yet.
   const Mail opened{MailKind::opened, kept().current(0), kept().membership() - 1};
   ASSERT_TRUE(share().mailboxes.post(0, opened, kBase));
-  keeper_->read_mail();
-  EXPECT_EQ(keeper_->take_due_for_mail(), std::vector{2});
+  kept_connections_->read_mail();
+  EXPECT_EQ(kept_connections_->take_due_for_mail(), std::vector{2});
   Mail mail;
   while (share().mailboxes.take(2, mail)) {
   }
@@ -147,7 +147,7 @@ struct Asked {
   bool waiting = false;
 };
 
-TEST_F(KeeperTest, AConnectionThatStandsBetweenTwoRequestsGoesToAnotherWorker) {
+TEST_F(KeptConnectionsTest, AConnectionThatStandsBetweenTwoRequestsGoesToAnotherWorker) {
   start(1);
   start(2);
   const Descriptor client = kept_by(2);
@@ -158,50 +158,51 @@ TEST_F(KeeperTest, AConnectionThatStandsBetweenTwoRequestsGoesToAnotherWorker) {
   send_text(client.get(), "behind it");
   worker(1).kill();
   Asked asked;
-  EXPECT_EQ(keeper_->resume(1, 1, Keeper::Clock::now() + 1h,
-                            [&](int thread, bool waiting) {
-                              asked = {thread, waiting};
-                              return true;
-                            }),
+  EXPECT_EQ(kept_connections_->resume(1, 1, KeptConnections::Clock::now() + 1h,
+                                      [&](int thread, bool waiting) {
+                                        asked = {thread, waiting};
+                                        return true;
+                                      }),
             std::vector{true});
-  keeper_->dismiss(1);
+  kept_connections_->dismiss(1);
   EXPECT_EQ(asked.thread, 0);
   EXPECT_TRUE(asked.waiting);
   EXPECT_EQ(worker(2).next(), "behind it");
 }
 
-TEST_F(KeeperTest, AConnectionInWhichARequestDiedIsEnded) {
+TEST_F(KeptConnectionsTest, AConnectionInWhichARequestDiedIsEnded) {
   start(1);
   const Descriptor client = kept_by(1);
   send_text(client.get(), "request");
   EXPECT_EQ(worker(1).next(), "request");
   worker(1).kill();
   bool waiting = true;
-  EXPECT_EQ(keeper_->resume(1, 2, Keeper::Clock::now() + 1h,
-                            [&](int /*thread*/, bool more) {
-                              waiting = more;
-                              return false;
-                            }),
+  EXPECT_EQ(kept_connections_->resume(1, 2, KeptConnections::Clock::now() + 1h,
+                                      [&](int /*thread*/, bool more) {
+                                        waiting = more;
+                                        return false;
+                                      }),
             (std::vector{false, false}));
-  keeper_->dismiss(1);
+  kept_connections_->dismiss(1);
   EXPECT_FALSE(waiting);
   EXPECT_EQ(receive_text(client.get()), "(end)");
 }
 
-TEST_F(KeeperTest, AConnectionThatWasGivenBackIsEndedAtItsTime) {
+TEST_F(KeptConnectionsTest, AConnectionThatWasGivenBackIsEndedAtItsTime) {
   start(1);
   const Descriptor client = kept_by(1);
   send_text(client.get(), "request");
   EXPECT_EQ(worker(1).next(), "request");
   worker(1).kill();
-  keeper_->resume(1, 1, Keeper::Clock::now() + 1ms, [](int, bool) { return true; });
-  keeper_->dismiss(1);
+  kept_connections_->resume(1, 1, KeptConnections::Clock::now() + 1ms,
+                            [](int, bool) { return true; });
+  kept_connections_->dismiss(1);
   EXPECT_EQ(slots_of(KeptTable::kIdle), 1);
   ASSERT_TRUE(run_until([&] { return all_free(); }));
   EXPECT_EQ(receive_text(client.get()), "(end)");
 }
 
-TEST_F(KeeperTest, AnIdleConnectionIsEndedAtItsTime) {
+TEST_F(KeptConnectionsTest, AnIdleConnectionIsEndedAtItsTime) {
   keepalive_ = 1ms;
   start(1);
   const Descriptor client = kept_by(1);
@@ -210,7 +211,7 @@ TEST_F(KeeperTest, AnIdleConnectionIsEndedAtItsTime) {
   EXPECT_EQ(held(), 0);
 }
 
-TEST_F(KeeperTest, APeerThatNeverSaysAnythingIsEndedAtItsTime) {
+TEST_F(KeptConnectionsTest, APeerThatNeverSaysAnythingIsEndedAtItsTime) {
   silence_ = 1ms;
   start(1);
   const Descriptor client = listener_.connect();
@@ -220,7 +221,7 @@ TEST_F(KeeperTest, APeerThatNeverSaysAnythingIsEndedAtItsTime) {
   EXPECT_EQ(receive_text(client.get()), "(end)");
 }
 
-TEST_F(KeeperTest, AConnectionWhoseRequestWaitsForAWorkerIsNotEnded) {
+TEST_F(KeptConnectionsTest, AConnectionWhoseRequestWaitsForAWorkerIsNotEnded) {
   keepalive_ = 1ms;
   start(1);
   const Descriptor client = kept_by(1);
@@ -231,7 +232,7 @@ TEST_F(KeeperTest, AConnectionWhoseRequestWaitsForAWorkerIsNotEnded) {
   EXPECT_EQ(worker(1).next(), "waiting");
 }
 
-TEST_F(KeeperTest, AConnectionThatIsServedIsNotEnded) {
+TEST_F(KeptConnectionsTest, AConnectionThatIsServedIsNotEnded) {
   keepalive_ = 1ms;
   start(1);
   const Descriptor served = kept_by(1);
@@ -244,15 +245,15 @@ TEST_F(KeeperTest, AConnectionThatIsServedIsNotEnded) {
   EXPECT_EQ(receive_text(served.get()), "answer");
 }
 
-TEST_F(KeeperTest, HasNothingToDoWhenNothingIsKept) {
+TEST_F(KeptConnectionsTest, HasNothingToDoWhenNothingIsKept) {
   keepalive_ = 1ms;
   start(1);
   const Descriptor client = kept_by(1);
-  ASSERT_TRUE(run_until([&] { return all_free() && !keeper_->next_deadline(); }));
+  ASSERT_TRUE(run_until([&] { return all_free() && !kept_connections_->next_deadline(); }));
 }
 
 // Or they would keep them open until the slot is used again.
-TEST_F(KeeperTest, TellsAllWorkersToForgetWhatIsClosed) {
+TEST_F(KeptConnectionsTest, TellsAllWorkersToForgetWhatIsClosed) {
   start(1);
   start(2);
   Descriptor client = kept_by(1);
@@ -260,12 +261,12 @@ TEST_F(KeeperTest, TellsAllWorkersToForgetWhatIsClosed) {
   EXPECT_EQ(worker(2).next(), "(end)");
   worker(2).ask("drop");
   std::vector<int> due;
-  ASSERT_TRUE(run_until([&] { return !(due = keeper_->take_due_for_mail()).empty(); }));
+  ASSERT_TRUE(run_until([&] { return !(due = kept_connections_->take_due_for_mail()).empty(); }));
   EXPECT_EQ(due, (std::vector{1, 2}));
-  EXPECT_TRUE(keeper_->take_due_for_mail().empty()) << "asking clears it";
+  EXPECT_TRUE(kept_connections_->take_due_for_mail().empty()) << "asking clears it";
 }
 
-TEST_F(KeeperTest, ForgetsAConnectionOfWhoseEndNoMailCame) {
+TEST_F(KeptConnectionsTest, ForgetsAConnectionOfWhoseEndNoMailCame) {
   start(1);
   const Descriptor client = kept_by(1);
   ASSERT_EQ(held(), 1);
@@ -278,10 +279,10 @@ TEST_F(KeeperTest, ForgetsAConnectionOfWhoseEndNoMailCame) {
   EXPECT_TRUE(run_until([&] { return held() == 0; }));
 }
 
-TEST_F(KeeperTest, AWorkerThatNeverGotAConnectionHasItEnded) {
+TEST_F(KeptConnectionsTest, AWorkerThatNeverGotAConnectionHasItEnded) {
   start(1);
   const Descriptor client = kept_by(1);
-  keeper_->read_mail();
+  kept_connections_->read_mail();
   ASSERT_TRUE(kept().claim(kept().current(0), ReadyList::owner(2, 0)));
   ASSERT_TRUE(share().mailboxes.post(0, {MailKind::abandoned, kept().current(0)}));
   EXPECT_EQ(held(), 0);
@@ -289,10 +290,10 @@ TEST_F(KeeperTest, AWorkerThatNeverGotAConnectionHasItEnded) {
   EXPECT_EQ(receive_text(client.get()), "(end)");
 }
 
-TEST_F(KeeperTest, NewConnectionsOfALeavingGenerationAreOthersBusiness) {
+TEST_F(KeptConnectionsTest, NewConnectionsOfALeavingGenerationAreOthersBusiness) {
   start(1);
   const Descriptor client = kept_by(1);
-  keeper_->stop_accepting();
+  kept_connections_->stop_accepting();
   const Descriptor another = listener_.connect();
   send_text(another.get(), "not here");
   EXPECT_EQ(worker(1).ask("glance"), "none");

@@ -1,4 +1,4 @@
-#include "server/master/upgrade.h"
+#include "server/master/upgrade_old.h"
 
 #include <fmt/format.h>
 #include <signal.h>
@@ -15,10 +15,10 @@ namespace forktail::server {
 
 namespace {
 
-std::vector<int> descriptors_of(const Estate& estate, int memfd) {
-  std::vector<int> all{estate.channel, memfd};
-  for (const auto* sockets : {&estate.listeners, &estate.endpoints}) {
-    for (const Estate::Socket& socket : *sockets) {
+std::vector<int> descriptors_of(const UpgradeDescription& description, int memfd) {
+  std::vector<int> all{description.channel, memfd};
+  for (const auto* sockets : {&description.listeners, &description.endpoints}) {
+    for (const UpgradeDescription::Socket& socket : *sockets) {
       all.push_back(socket.descriptor);
     }
   }
@@ -26,7 +26,7 @@ std::vector<int> descriptors_of(const Estate& estate, int memfd) {
 }
 
 // As this process had it, but for what was meant for this process alone.
-std::vector<std::string> environment_for_successor(const Program& program, int memfd) {
+std::vector<std::string> environment_for_new_master(const Program& program, int memfd) {
   std::vector<std::string> environment{fmt::format("FORKTAIL_UPGRADE={}", memfd)};
   for (const std::string& variable : program.environment) {
     const std::string_view text = variable;
@@ -50,8 +50,8 @@ std::vector<char*> pointers(std::vector<std::string>& words) {
 }
 
 // In the forked process. Returns why it could not.
-std::string exec_program(const Program& program, const Estate& estate, int memfd) {
-  const std::vector<int> inherited = descriptors_of(estate, memfd);
+std::string exec_program(const Program& program, const UpgradeDescription& description, int memfd) {
+  const std::vector<int> inherited = descriptors_of(description, memfd);
   close_all_but(inherited);
   for (const int descriptor : inherited) {
     set_inheritable(descriptor, true);
@@ -65,7 +65,7 @@ std::string exec_program(const Program& program, const Estate& estate, int memfd
                        std::generic_category().message(errno));
   }
   std::vector<std::string> arguments = program.arguments;
-  std::vector<std::string> environment = environment_for_successor(program, memfd);
+  std::vector<std::string> environment = environment_for_new_master(program, memfd);
   // Only a name without a slash is looked for; execvpe() would also run any file as a shell script.
   (name.find('/') == std::string::npos ? execvpe : execve)(name.c_str(), pointers(arguments).data(),
                                                            pointers(environment).data());
@@ -74,33 +74,32 @@ std::string exec_program(const Program& program, const Estate& estate, int memfd
 
 }  // namespace
 
-Upgrade::Upgrade(const Program& program, Estate estate, std::chrono::milliseconds limit,
-                 std::chrono::milliseconds mercy)
+UpgradeOld::UpgradeOld(const Program& program, UpgradeDescription description,
+                       std::chrono::milliseconds limit, std::chrono::milliseconds mercy)
     : limit_(limit), mercy_(mercy), give_up_at_(Clock::now() + limit) {
   std::pair<Channel, Channel> ends = Channel::make();
   const Channel theirs = std::move(ends.second);
-  estate.predecessor = getpid();
-  estate.channel = theirs.descriptor();
-  const Descriptor memfd = write_estate(estate);
+  description.channel = theirs.descriptor();
+  const Descriptor memfd = write_description(description);
   std::fflush(nullptr);
   pid_ = fork();
   if (pid_ < 0) {
     throw std::system_error(errno, std::generic_category(), "cannot fork");
   }
   if (pid_ == 0) {
-    theirs.send({MessageType::start_failed, 0, exec_program(program, estate, memfd.get())});
+    theirs.send({MessageType::start_failed, 0, exec_program(program, description, memfd.get())});
     _exit(1);
   }
   channel_ = std::move(ends.first);
 }
 
-void Upgrade::watch(std::vector<pollfd>& watched) const {
+void UpgradeOld::watch(std::vector<pollfd>& watched) const {
   if (channel_.descriptor() >= 0) {
     watched.push_back({channel_.descriptor(), POLLIN, 0});
   }
 }
 
-bool Upgrade::read_messages() {
+bool UpgradeOld::read_messages() {
   bool serves = false;
   bool ended = channel_.descriptor() < 0;
   while (!ended) {
@@ -120,11 +119,11 @@ bool Upgrade::read_messages() {
   return serves;
 }
 
-std::optional<Upgrade::Clock::time_point> Upgrade::next_deadline() const {
+std::optional<UpgradeOld::Clock::time_point> UpgradeOld::next_deadline() const {
   return kill_at_ ? *kill_at_ : give_up_at_;
 }
 
-void Upgrade::act_on_deadlines() {
+void UpgradeOld::act_on_deadlines() {
   const Clock::time_point now = Clock::now();
   if (!kill_at_ && give_up_at_ <= now) {
     give_up(fmt::format("it did not serve within upgrade-timeout ({} ms)", limit_.count()));
@@ -134,7 +133,7 @@ void Upgrade::act_on_deadlines() {
   }
 }
 
-void Upgrade::give_up(const std::string& why) {
+void UpgradeOld::give_up(const std::string& why) {
   if (failure_.empty()) {
     failure_ = why;
   }
@@ -142,7 +141,7 @@ void Upgrade::give_up(const std::string& why) {
   kill_at_ = kill_at_.value_or(Clock::now() + mercy_);
 }
 
-std::string Upgrade::failure(const std::string& how) const {
+std::string UpgradeOld::failure(const std::string& how) const {
   return failure_.empty() ? "it was " + how : failure_;
 }
 

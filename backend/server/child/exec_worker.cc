@@ -1,0 +1,101 @@
+#include "server/child/exec_worker.h"
+
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <system_error>
+
+#include "server/child/worker.h"
+#include "server/request/tls.h"
+#include "server/shared/logging.h"
+
+namespace forktail::server {
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ExecWorker, share, worker, channel, log, options, tls_cert,
+                                   tls_key, tls_client_ca, tls_ticket_keys)
+
+namespace {
+
+// All but standard error, which every program has.
+std::vector<int> inherited_by(const ExecWorker& self) {
+  ShareDescription share = self.share;
+  std::vector<int> all = share.listeners;
+  for (const int* part : share.parts()) {
+    all.push_back(*part);
+  }
+  all.push_back(self.channel);
+  if (self.log > STDERR_FILENO) {
+    all.push_back(self.log);
+  }
+  return all;
+}
+
+}  // namespace
+
+std::string exec_worker(const GenerationShare& share, int worker, const Channel& channel) {
+  ExecWorker self;
+  self.share = ShareDescription(share);
+  self.worker = worker;
+  self.channel = channel.descriptor();
+  self.log = share.sink.descriptor();
+  self.options = share.options.as_ini;
+  if (share.options.tls) {
+    const TlsMaterial& material = share.options.tls->material();
+    self.tls_cert = material.cert;
+    self.tls_key = material.key;
+    self.tls_client_ca = material.client_ca;
+    self.tls_ticket_keys = material.ticket_keys;
+  }
+
+  const std::string text = nlohmann::json(self).dump();
+  const int memfd = memfd_create("forktail-exec-worker", 0);
+  if (memfd < 0 ||
+      pwrite(memfd, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
+    return "cannot describe the worker to its new process: " +
+           std::generic_category().message(errno);
+  }
+  for (const int fd : inherited_by(self)) {
+    set_inheritable(fd, true);
+  }
+  const std::string number = std::to_string(memfd);
+  execl("/proc/self/exe", "forktail", "worker", number.c_str(), static_cast<char*>(nullptr));
+  return "cannot exec /proc/self/exe: " + std::generic_category().message(errno);
+}
+
+ExecWorker read_exec_worker(int descriptor) {
+  std::string text;
+  std::array<char, 4096> part;
+  for (ssize_t size = 0;
+       (size = pread(descriptor, part.data(), part.size(), static_cast<off_t>(text.size()))) > 0;) {
+    text.append(part.data(), static_cast<std::size_t>(size));
+  }
+  ::close(descriptor);
+  try {
+    return nlohmann::json::parse(text).get<ExecWorker>();
+  } catch (const nlohmann::json::exception&) {
+    throw std::runtime_error(
+        "`forktail worker` is started by the server itself, in exec mode; use `forktail serve`");
+  }
+}
+
+void run_exec_worker(const ExecWorker& self, Options options) {
+  if (!self.tls_cert.empty()) {
+    options.tls = std::make_shared<TlsContext>(
+        TlsMaterial{self.tls_cert, self.tls_key, self.tls_client_ca, self.tls_ticket_keys});
+  }
+  prctl(PR_SET_NAME, "forktail");  // it is `exe` by now
+  for (const int fd : inherited_by(self)) {
+    set_inheritable(fd, false);
+  }
+  const auto sink = inherit_logging(options, self.log);
+  const JoinedShare joined(self.share, options, *sink);
+  run_worker(joined.share(), self.worker, Channel(Descriptor(self.channel)), nullptr);
+}
+
+}  // namespace forktail::server

@@ -1,0 +1,51 @@
+#include "server/generation/harakiri.h"
+
+#include <algorithm>
+
+namespace forktail::server {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+// A tenth late at most, and never in the loop's way.
+milliseconds pace_for(milliseconds harakiri) {
+  return harakiri.count() == 0 ? harakiri
+                               : std::clamp(harakiri / 10, milliseconds(20), milliseconds(1000));
+}
+
+}  // namespace
+
+Harakiri::Harakiri(const Options& options, const Slots& slots)
+    : options_(options), slots_(slots), pace_(pace_for(options.harakiri)) {}
+
+std::vector<Overdue> Harakiri::overdue(Clock::time_point now) {
+  std::vector<Overdue> found;
+  if (options_.harakiri.count() == 0) {
+    return found;
+  }
+  const std::int64_t now_ns = now.time_since_epoch() / std::chrono::nanoseconds(1);
+  const std::int64_t limit = options_.harakiri / std::chrono::nanoseconds(1);
+  const std::int64_t grace = options_.harakiri_grace / std::chrono::nanoseconds(1);
+  for (int worker = 1; worker <= slots_.seats(); ++worker) {
+    if (slots_.seat(worker).pid == 0) {
+      continue;
+    }
+    for (int thread = 0; thread < slots_.threads(); ++thread) {
+      const std::pair place(worker, thread);
+      SlotRequest request = slots_.slot(worker, thread).snapshot();
+      const std::int64_t age = now_ns - request.since_ns;
+      if (request.state == SlotState::idle || age < limit) {
+        continue;
+      }
+      const bool final = age >= limit + grace;
+      auto& named = final ? condemned_ : warned_;
+      if (std::exchange(named[place], request.since_ns) != request.since_ns) {
+        found.push_back({worker, thread, std::move(request), final});
+      }
+    }
+  }
+  return found;
+}
+
+}  // namespace forktail::server

@@ -1,0 +1,48 @@
+// Which requests take too long (`harakiri`), by a look at a generation's slots at a regular pace.
+//
+// Belongs to the master's loop. It only looks and says; the generation acts.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "server/generation/pace.h"
+#include "server/shared/options.h"
+#include "server/shared/slots.h"
+
+namespace forktail::server {
+
+// A request that has had its time.
+struct Overdue {
+  int worker;
+  int thread;
+  SlotRequest request;
+  bool final;  // its grace is over as well
+};
+
+class Harakiri {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // Both must outlive it.
+  Harakiri(const Options& options, const Slots& slots);
+
+  // When to look again; nothing without the option.
+  [[nodiscard]] std::optional<Clock::time_point> next() const { return pace_.next(); }
+  bool due(Clock::time_point now) { return pace_.due(now); }
+
+  // Each request is named once when it is overdue and once when its grace is over.
+  std::vector<Overdue> overdue(Clock::time_point now);
+
+ private:
+  const Options& options_;
+  const Slots& slots_;
+  Pace pace_;
+  std::map<std::pair<int, int>, std::int64_t> warned_;  // worker and thread: the request's begin
+  std::map<std::pair<int, int>, std::int64_t> condemned_;
+};
+
+}  // namespace forktail::server

@@ -1,0 +1,82 @@
+// Which requests are overdue.
+#include <gtest/gtest.h>
+
+#include "server/generation/harakiri.h"
+
+namespace forktail::server {
+namespace {
+
+using std::chrono::milliseconds;
+
+class HarakiriTest : public testing::Test {
+ protected:
+  HarakiriTest() {
+    options_.harakiri = milliseconds(1000);
+    options_.harakiri_grace = milliseconds(500);
+    for (int worker = 1; worker <= slots_.seats(); ++worker) {
+      slots_.seat(worker).pid = 4711 + worker;
+    }
+  }
+
+  // The clock that slots are written by, `ms` after the request's begin.
+  static Harakiri::Clock::time_point at(int ms) {
+    return Harakiri::Clock::time_point(milliseconds(ms));
+  }
+
+  Options options_;
+  Slots slots_{12, 2};
+};
+
+TEST_F(HarakiriTest, NamesAnOverdueRequestOnceAndOnceMoreWhenItsGraceIsOver) {
+  Harakiri harakiri(options_, slots_);
+  slots_.slot(4, 1).begin_reading(1);
+  EXPECT_TRUE(harakiri.overdue(at(999)).empty());
+  const auto first = harakiri.overdue(at(1001));
+  ASSERT_EQ(first.size(), 1U);
+  EXPECT_EQ(first[0].worker, 4);
+  EXPECT_EQ(first[0].thread, 1);
+  EXPECT_FALSE(first[0].final);
+  EXPECT_TRUE(harakiri.overdue(at(1499)).empty());
+  const auto last = harakiri.overdue(at(1501));
+  ASSERT_EQ(last.size(), 1U);
+  EXPECT_TRUE(last[0].final);
+  EXPECT_TRUE(harakiri.overdue(at(2000)).empty());
+}
+
+TEST_F(HarakiriTest, KnowsTheNextRequestOfAThreadFromTheLast) {
+  Harakiri harakiri(options_, slots_);
+  slots_.slot(1, 0).begin_reading(1);
+  EXPECT_EQ(harakiri.overdue(at(1001)).size(), 1U);
+  slots_.slot(1, 0).finish(true);
+  EXPECT_TRUE(harakiri.overdue(at(1002)).empty());
+  slots_.slot(1, 0).begin_reading(1'000'000'000);
+  EXPECT_TRUE(harakiri.overdue(at(1500)).empty());
+  EXPECT_EQ(harakiri.overdue(at(2000)).size(), 1U);
+}
+
+TEST_F(HarakiriTest, SeesNothingOverdueOnASeatWithoutAWorker) {
+  Harakiri harakiri(options_, slots_);
+  slots_.slot(1, 0).begin_reading(1);
+  slots_.seat(1).pid = 0;
+  EXPECT_TRUE(harakiri.overdue(at(5000)).empty());
+}
+
+TEST_F(HarakiriTest, DoesNotLookWithoutTheOption) {
+  options_.harakiri = milliseconds(0);
+  Harakiri harakiri(options_, slots_);
+  EXPECT_FALSE(harakiri.next());
+  slots_.slot(1, 0).begin_reading(1);
+  EXPECT_TRUE(harakiri.overdue(at(5000)).empty());
+}
+
+TEST_F(HarakiriTest, LooksTenTimesAsOftenAsARequestHasTime) {
+  Harakiri harakiri(options_, slots_);
+  ASSERT_TRUE(harakiri.next());
+  const auto first = *harakiri.next();
+  EXPECT_FALSE(harakiri.due(first - milliseconds(1)));
+  EXPECT_TRUE(harakiri.due(first));
+  EXPECT_EQ(*harakiri.next(), first + milliseconds(100));
+}
+
+}  // namespace
+}  // namespace forktail::server

@@ -1,7 +1,8 @@
 // What differs between the versions of nginx that the module is built against, 1.22.1 to mainline,
 // behind names that are the same for all of them.
 //
-// Everything is called in an nginx worker, for a request whose line and headers nginx has read.
+// This is the one place that asks for a version, or for what an nginx was built with. Functions
+// that take a request are called in an nginx worker, when nginx has read its line and headers.
 #pragma once
 
 #include "ngx_http_forktail.h"
@@ -25,7 +26,7 @@ inline ngx_str_t requested_authority(const ngx_http_request_t* r) {
   u_char* end = r->host_end;
   if (*end == ':') {
     do {
-      end++;
+      ++end;
     } while (*end >= '0' && *end <= '9');
   }
   return {static_cast<size_t>(end - r->host_start), r->host_start};
@@ -37,7 +38,7 @@ inline ngx_uint_t request_port(const ngx_http_request_t* r) {
   u_char* end = authority.data + authority.len;
   u_char* begin = end;
   while (begin != authority.data && begin[-1] >= '0' && begin[-1] <= '9') {
-    begin--;
+    --begin;
   }
   if (begin == authority.data || begin[-1] != ':') {
     return 0;
@@ -72,5 +73,69 @@ inline bool reports_end_by_event() {
   return false;
 #endif
 }
+
+// The shortest that an unfinished chunked body can still be: "0" and two line ends.
+#if nginx_version >= 1029004
+constexpr off_t kShortestChunked = 5;
+#else
+constexpr off_t kShortestChunked = 3;  // a line may end in a line feed alone
+#endif
+
+inline ngx_int_t parse_chunked(ngx_http_request_t* r, ngx_buf_t* buf, ngx_http_chunked_t* state) {
+#if nginx_version >= 1027002
+  return ngx_http_parse_chunked(r, buf, state, 0);  // trailers are dropped
+#else
+  return ngx_http_parse_chunked(r, buf, state);
+#endif
+}
+
+// The limit of an upstream's rate, which may have variables since 1.27.0.
+#if nginx_version >= 1027000
+
+inline auto* const kLimitRateSetter = ngx_http_set_complex_value_size_slot;
+
+inline void unset_limit_rate(ngx_http_upstream_conf_t* conf) {
+  conf->limit_rate = static_cast<ngx_http_complex_value_t*>(NGX_CONF_UNSET_PTR);
+}
+
+inline void merge_limit_rate(const ngx_http_upstream_conf_t& prev, ngx_http_upstream_conf_t* conf) {
+  ngx_conf_merge_ptr_value(conf->limit_rate, prev.limit_rate, nullptr);
+}
+
+#else
+
+inline auto* const kLimitRateSetter = ngx_conf_set_size_slot;
+
+inline void unset_limit_rate(ngx_http_upstream_conf_t* conf) {
+  conf->limit_rate = NGX_CONF_UNSET_SIZE;
+}
+
+inline void merge_limit_rate(const ngx_http_upstream_conf_t& prev, ngx_http_upstream_conf_t* conf) {
+  ngx_conf_merge_size_value(conf->limit_rate, prev.limit_rate, 0);
+}
+
+#endif
+
+// TLS to a server, and certificates kept between connections.
+#if (NGX_HTTP_SSL)
+#define FORKTAIL_TLS 1
+#if nginx_version >= 1027004
+#define FORKTAIL_CERTIFICATE_CACHE 1
+#endif
+
+inline bool speaks_tls(const ngx_http_upstream_t* u) { return u->ssl != 0; }
+
+// Whether the connection can be made as `wanted`.
+inline bool set_tls(ngx_http_upstream_t* u, bool wanted) {
+  u->ssl = wanted;
+  return true;
+}
+
+#else
+
+inline bool speaks_tls(const ngx_http_upstream_t*) { return false; }
+inline bool set_tls(ngx_http_upstream_t*, bool wanted) { return !wanted; }
+
+#endif
 
 }  // namespace forktail

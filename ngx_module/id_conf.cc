@@ -1,26 +1,10 @@
 #include "id_conf.h"
 
+#include "conf_args.h"
 #include "id/generate.h"
 
 namespace forktail {
 namespace {
-
-char kDuplicate[] = "is duplicate";
-
-ngx_str_t& argument(ngx_conf_t* cf) { return static_cast<ngx_str_t*>(cf->args->elts)[1]; }
-
-char* refuse(ngx_conf_t* cf, const char* cure) {
-  auto* values = static_cast<ngx_str_t*>(cf->args->elts);
-  ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\" has the value \"%V\", %s", &values[0],
-                     &values[1], cure);
-  return kConfError;
-}
-
-bool same_text(std::string_view a, std::string_view b) {
-  return a.size() == b.size() &&
-         ngx_strncasecmp(reinterpret_cast<u_char*>(const_cast<char*>(a.data())),
-                         reinterpret_cast<u_char*>(const_cast<char*>(b.data())), a.size()) == 0;
-}
 
 // nginx keeps pointers into its headers and writes some of them itself. Removing or adding such a
 // header behind its back would make its own picture of the message wrong.
@@ -52,32 +36,34 @@ bool means_something_else(std::string_view name) {
 }
 
 char* take_header_name(ngx_conf_t* cf, HeaderName* name) {
-  const std::string_view text = view(argument(cf));
+  const std::string_view text = view(argument(cf, 1));
   for (const char c : text) {
     if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-')) {
-      return refuse(cf, "it must be a header's name of letters, digits and \"-\"");
+      return refuse_argument(cf, argument(cf, 1),
+                             "it must be a header's name of letters, digits and \"-\"");
     }
   }
   if (text.empty()) {
-    return refuse(cf, "it must be a header's name such as X-Request-ID");
+    return refuse_argument(cf, argument(cf, 1), "it must be a header's name such as X-Request-ID");
   }
   if (kept_by_nginx(text) || means_something_else(text)) {
-    return refuse(cf, "which has a meaning of its own, it must be a header such as X-Request-ID");
+    return refuse_argument(cf, argument(cf, 1),
+                           "it has a meaning of its own, it must be a header such as X-Request-ID");
   }
-  return make_header_name(cf->pool, argument(cf), name) ? NGX_CONF_OK : kConfError;
+  return make_header_name(cf->pool, argument(cf, 1), name) ? NGX_CONF_OK : kConfError;
 }
 
-char* set_header(ngx_conf_t* cf, ngx_command_t*, void* conf) {
-  HeaderName& name = static_cast<SrvConf*>(conf)->header;
-  return name.text.data != nullptr ? kDuplicate : take_header_name(cf, &name);
+char* ngx_http_forktail_set_header(ngx_conf_t* cf, ngx_command_t*, void* conf) {
+  HeaderName& name = static_cast<IdSrvConf*>(conf)->header;
+  return name.text.data != nullptr ? kIsDuplicate : take_header_name(cf, &name);
 }
 
-char* set_format(ngx_conf_t* cf, ngx_command_t*, void* conf) {
-  auto* srv = static_cast<SrvConf*>(conf);
+char* ngx_http_forktail_set_format(ngx_conf_t* cf, ngx_command_t*, void* conf) {
+  auto* srv = static_cast<IdSrvConf*>(conf);
   if (srv->format != NGX_CONF_UNSET_UINT) {
-    return kDuplicate;
+    return kIsDuplicate;
   }
-  const std::string_view value = view(argument(cf));
+  const std::string_view value = view(argument(cf, 1));
   if (value == "hex") {
     srv->format = static_cast<ngx_uint_t>(id::Format::hex);
   } else if (value == "uuid") {
@@ -85,21 +71,21 @@ char* set_format(ngx_conf_t* cf, ngx_command_t*, void* conf) {
   } else if (value == "random") {
     srv->format = static_cast<ngx_uint_t>(id::Format::random);
   } else {
-    return refuse(cf, "it must be \"hex\", \"uuid\" or \"random\"");
+    return refuse_argument(cf, argument(cf, 1), "it must be \"hex\", \"uuid\" or \"random\"");
   }
   return NGX_CONF_OK;
 }
 
-char* set_trust(ngx_conf_t* cf, ngx_command_t*, void* conf) {
-  return add_trust(cf, &static_cast<SrvConf*>(conf)->trust);
+char* ngx_http_forktail_set_trust(ngx_conf_t* cf, ngx_command_t*, void* conf) {
+  return add_trust(cf, &static_cast<IdSrvConf*>(conf)->trust);
 }
 
-char* set_response_header(ngx_conf_t* cf, ngx_command_t*, void* conf) {
-  auto* loc = static_cast<LocConf*>(conf);
+char* ngx_http_forktail_set_response_header(ngx_conf_t* cf, ngx_command_t*, void* conf) {
+  auto* loc = static_cast<IdLocConf*>(conf);
   if (loc->response != NGX_CONF_UNSET) {
-    return kDuplicate;
+    return kIsDuplicate;
   }
-  const std::string_view value = view(argument(cf));
+  const std::string_view value = view(argument(cf, 1));
   loc->response = same_text(value, "off") ? 0 : 1;
   if (loc->response == 0 || same_text(value, "on")) {
     return NGX_CONF_OK;
@@ -113,26 +99,26 @@ constexpr ngx_uint_t kHttpAndServer = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF;
 
 ngx_command_t ngx_http_forktail_commands[] = {
     {ngx_string("forktail"), kHttpAndServer | NGX_CONF_FLAG, ngx_conf_set_flag_slot,
-     NGX_HTTP_SRV_CONF_OFFSET, offsetof(SrvConf, enabled), nullptr},
-    {ngx_string("forktail_header"), kHttpAndServer | NGX_CONF_TAKE1, set_header,
+     NGX_HTTP_SRV_CONF_OFFSET, offsetof(IdSrvConf, enabled), nullptr},
+    {ngx_string("forktail_header"), kHttpAndServer | NGX_CONF_TAKE1, ngx_http_forktail_set_header,
      NGX_HTTP_SRV_CONF_OFFSET, 0, nullptr},
-    {ngx_string("forktail_format"), kHttpAndServer | NGX_CONF_TAKE1, set_format,
+    {ngx_string("forktail_format"), kHttpAndServer | NGX_CONF_TAKE1, ngx_http_forktail_set_format,
      NGX_HTTP_SRV_CONF_OFFSET, 0, nullptr},
-    {ngx_string("forktail_trust"), kHttpAndServer | NGX_CONF_1MORE, set_trust,
+    {ngx_string("forktail_trust"), kHttpAndServer | NGX_CONF_1MORE, ngx_http_forktail_set_trust,
      NGX_HTTP_SRV_CONF_OFFSET, 0, nullptr},
     {ngx_string("forktail_trace_context"), kHttpAndServer | NGX_CONF_FLAG, ngx_conf_set_flag_slot,
-     NGX_HTTP_SRV_CONF_OFFSET, offsetof(SrvConf, trace_context), nullptr},
+     NGX_HTTP_SRV_CONF_OFFSET, offsetof(IdSrvConf, trace_context), nullptr},
     {ngx_string("forktail_response_header"), kHttpAndServer | NGX_HTTP_LOC_CONF | NGX_CONF_TAKE1,
-     set_response_header, NGX_HTTP_LOC_CONF_OFFSET, 0, nullptr},
+     ngx_http_forktail_set_response_header, NGX_HTTP_LOC_CONF_OFFSET, 0, nullptr},
     {ngx_string("forktail_error_log"), kHttpAndServer | NGX_CONF_FLAG, ngx_conf_set_flag_slot,
-     NGX_HTTP_SRV_CONF_OFFSET, offsetof(SrvConf, error_log), nullptr},
+     NGX_HTTP_SRV_CONF_OFFSET, offsetof(IdSrvConf, error_log), nullptr},
     {ngx_string("forktail_override_request_id"), NGX_HTTP_MAIN_CONF | NGX_CONF_FLAG,
-     ngx_conf_set_flag_slot, NGX_HTTP_MAIN_CONF_OFFSET, offsetof(MainConf, override_request_id),
+     ngx_conf_set_flag_slot, NGX_HTTP_MAIN_CONF_OFFSET, offsetof(IdMainConf, override_request_id),
      nullptr},
     ngx_null_command};
 
 void* ngx_http_forktail_create_main_conf(ngx_conf_t* cf) {
-  auto* conf = static_cast<MainConf*>(ngx_pcalloc(cf->pool, sizeof(MainConf)));
+  auto* conf = static_cast<IdMainConf*>(ngx_pcalloc(cf->pool, sizeof(IdMainConf)));
   if (conf != nullptr) {
     conf->override_request_id = NGX_CONF_UNSET;
   }
@@ -140,12 +126,12 @@ void* ngx_http_forktail_create_main_conf(ngx_conf_t* cf) {
 }
 
 char* ngx_http_forktail_init_main_conf(ngx_conf_t*, void* conf) {
-  ngx_conf_init_value(static_cast<MainConf*>(conf)->override_request_id, 0);
+  ngx_conf_init_value(static_cast<IdMainConf*>(conf)->override_request_id, 0);
   return NGX_CONF_OK;
 }
 
 void* ngx_http_forktail_create_srv_conf(ngx_conf_t* cf) {
-  auto* conf = static_cast<SrvConf*>(ngx_pcalloc(cf->pool, sizeof(SrvConf)));
+  auto* conf = static_cast<IdSrvConf*>(ngx_pcalloc(cf->pool, sizeof(IdSrvConf)));
   if (conf != nullptr) {
     conf->enabled = NGX_CONF_UNSET;
     conf->format = NGX_CONF_UNSET_UINT;
@@ -156,8 +142,8 @@ void* ngx_http_forktail_create_srv_conf(ngx_conf_t* cf) {
 }
 
 char* ngx_http_forktail_merge_srv_conf(ngx_conf_t* cf, void* parent, void* child) {
-  const auto* prev = static_cast<SrvConf*>(parent);
-  auto* conf = static_cast<SrvConf*>(child);
+  const auto* prev = static_cast<IdSrvConf*>(parent);
+  auto* conf = static_cast<IdSrvConf*>(child);
   ngx_conf_merge_value(conf->enabled, prev->enabled, 0);
   ngx_conf_merge_uint_value(conf->format, prev->format, static_cast<ngx_uint_t>(id::Format::hex));
   ngx_conf_merge_value(conf->trace_context, prev->trace_context, 0);
@@ -176,7 +162,7 @@ char* ngx_http_forktail_merge_srv_conf(ngx_conf_t* cf, void* parent, void* child
 }
 
 void* ngx_http_forktail_create_loc_conf(ngx_conf_t* cf) {
-  auto* conf = static_cast<LocConf*>(ngx_pcalloc(cf->pool, sizeof(LocConf)));
+  auto* conf = static_cast<IdLocConf*>(ngx_pcalloc(cf->pool, sizeof(IdLocConf)));
   if (conf != nullptr) {
     conf->response = NGX_CONF_UNSET;
   }
@@ -184,8 +170,8 @@ void* ngx_http_forktail_create_loc_conf(ngx_conf_t* cf) {
 }
 
 char* ngx_http_forktail_merge_loc_conf(ngx_conf_t*, void* parent, void* child) {
-  const auto* prev = static_cast<LocConf*>(parent);
-  auto* conf = static_cast<LocConf*>(child);
+  const auto* prev = static_cast<IdLocConf*>(parent);
+  auto* conf = static_cast<IdLocConf*>(child);
   if (conf->response == NGX_CONF_UNSET) {
     *conf = *prev;
   }

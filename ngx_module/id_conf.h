@@ -4,18 +4,18 @@
 // workers. Values live in the cycle's pool.
 #pragma once
 
-#include "id_headers.h"
+#include "headers.h"
 #include "id_trust.h"
 #include "ngx_http_forktail.h"
 
 namespace forktail {
 
-struct MainConf {
+struct IdMainConf {
   ngx_flag_t override_request_id;
   ngx_http_get_variable_pt builtin_request_id;  // what $request_id yields where forktail is off
 };
 
-struct SrvConf {
+struct IdSrvConf {
   ngx_flag_t enabled;
   HeaderName header;
   ngx_uint_t format;  // an id::Format
@@ -24,13 +24,13 @@ struct SrvConf {
   ngx_flag_t error_log;
 };
 
-struct LocConf {
+struct IdLocConf {
   ngx_flag_t response;
   HeaderName response_header;  // empty: the name that forktail_header gives
 };
 
-inline SrvConf* srv_conf(ngx_http_request_t* r) {
-  return static_cast<SrvConf*>(ngx_http_get_module_srv_conf(r, ngx_http_forktail_module));
+inline IdSrvConf* id_srv_conf(const ngx_http_request_t* r) {
+  return static_cast<IdSrvConf*>(ngx_http_get_module_srv_conf(r, ngx_http_forktail_module));
 }
 
 extern ngx_command_t ngx_http_forktail_commands[];

@@ -7,11 +7,11 @@
 namespace forktail {
 namespace {
 
-ngx_http_handler_pt next_rewrite_handler;
+ngx_http_handler_pt g_next_rewrite_handler;
 
 ngx_int_t ngx_http_forktail_rewrite_handler(ngx_http_request_t* r) {
   const ngx_int_t rc = ngx_http_forktail_handler(r);
-  return rc == NGX_DECLINED ? next_rewrite_handler(r) : rc;
+  return rc == NGX_DECLINED ? g_next_rewrite_handler(r) : rc;
 }
 
 ngx_array_t* phase_handlers(ngx_conf_t* cf, ngx_http_phases phase) {
@@ -38,7 +38,7 @@ ngx_int_t wrap_first_rewrite_handler(ngx_conf_t* cf) {
     return add_handler(cf, NGX_HTTP_REWRITE_PHASE);
   }
   auto* first = static_cast<ngx_http_handler_pt*>(handlers->elts) + handlers->nelts - 1;
-  next_rewrite_handler = *first;
+  g_next_rewrite_handler = *first;
   *first = ngx_http_forktail_rewrite_handler;
   return NGX_OK;
 }
@@ -54,7 +54,7 @@ ngx_int_t ngx_http_forktail_init(ngx_conf_t* cf) {
   return override_request_id(cf);
 }
 
-ngx_http_module_t module_context = {
+ngx_http_module_t g_context = {
     ngx_http_forktail_add_variables,    ngx_http_forktail_init,
     ngx_http_forktail_create_main_conf, ngx_http_forktail_init_main_conf,
     ngx_http_forktail_create_srv_conf,  ngx_http_forktail_merge_srv_conf,
@@ -65,7 +65,7 @@ ngx_http_module_t module_context = {
 
 extern "C" {
 ngx_module_t ngx_http_forktail_module = {NGX_MODULE_V1,
-                                         &forktail::module_context,
+                                         &forktail::g_context,
                                          forktail::ngx_http_forktail_commands,
                                          NGX_HTTP_MODULE,
                                          nullptr,

@@ -17,7 +17,7 @@ const ngx_str_t kReplaced = ngx_string("replaced");
 
 // r->ctx is wiped by internal redirects and by error pages, the pool's cleanup list is not: an
 // entry with this handler is where the identity lies.
-void tag(void*) {}
+void ngx_http_forktail_tag(void*) {}
 
 // What the client sent under the id's name.
 struct Inbound {
@@ -72,7 +72,7 @@ bool keep_client_id(ngx_http_request_t* r, const HeaderName& name, ngx_str_t* cl
 }
 
 // Decides what the id is and where it came from.
-bool choose_id(ngx_http_request_t* r, const SrvConf* conf, Identity* identity,
+bool choose_id(ngx_http_request_t* r, const IdSrvConf* conf, Identity* identity,
                const std::optional<id::TraceParent>& parent, bool trusted) {
   const Inbound inbound = read_inbound(r, conf->header);
   if (inbound.count == 1 && trusted && !parent && id::valid(view(inbound.first))) {
@@ -104,7 +104,7 @@ bool set_upstream_header(ngx_http_request_t* r, const HeaderName& name, const ng
                      : set_header(headers, r->pool, name, id);
 }
 
-bool fill(ngx_http_request_t* r, const SrvConf* conf, Identity* identity) {
+bool fill(ngx_http_request_t* r, const IdSrvConf* conf, Identity* identity) {
   const bool trusted = trusts(conf->trust, r->connection);
   std::optional<id::TraceParent> parent;
   if (conf->trace_context != 0 && trusted) {
@@ -129,7 +129,7 @@ Identity* find_identity(ngx_http_request_t* r) {
   void* found = ngx_http_get_module_ctx(r, ngx_http_forktail_module);
   if (found == nullptr) {
     for (ngx_pool_cleanup_t* entry = r->pool->cleanup; entry != nullptr; entry = entry->next) {
-      if (entry->handler == tag) {
+      if (entry->handler == ngx_http_forktail_tag) {
         found = entry->data;
         ngx_http_set_ctx(r, found, ngx_http_forktail_module);
         break;
@@ -144,7 +144,7 @@ Identity* identity(ngx_http_request_t* r) {
   if (Identity* found = find_identity(r); found != nullptr) {
     return found;
   }
-  const SrvConf* conf = srv_conf(r);
+  const IdSrvConf* conf = id_srv_conf(r);
   if (conf->enabled == 0) {
     return nullptr;
   }
@@ -154,7 +154,7 @@ Identity* identity(ngx_http_request_t* r) {
   }
   auto* made = static_cast<Identity*>(entry->data);
   *made = {};
-  entry->handler = tag;
+  entry->handler = ngx_http_forktail_tag;
   ngx_http_set_ctx(r, made, ngx_http_forktail_module);
   return fill(r, conf, made) ? made : nullptr;
 }
@@ -166,7 +166,7 @@ const ngx_str_t* ngx_http_forktail_request_id(ngx_http_request_t* r) {
 
 ngx_int_t ngx_http_forktail_handler(ngx_http_request_t* r) {
   // A request whose inbound headers could not be cleaned must not reach an upstream.
-  if (identity(r) == nullptr && srv_conf(r->main)->enabled != 0) {
+  if (identity(r) == nullptr && id_srv_conf(r->main)->enabled != 0) {
     return NGX_HTTP_INTERNAL_SERVER_ERROR;
   }
   // Not NGX_OK: that would end the phase, and realip would never see the request.

@@ -1,7 +1,7 @@
 #include "id_trace.h"
 
+#include "headers.h"
 #include "id_generator.h"
-#include "id_headers.h"
 
 namespace forktail {
 namespace {

@@ -1,5 +1,7 @@
 #include "id_trust.h"
 
+#include "conf_args.h"
+
 namespace forktail {
 namespace {
 
@@ -39,11 +41,9 @@ char* push_peer(ngx_conf_t* cf, ngx_array_t* cidrs, ngx_str_t* value) {
                          "\"forktail_trust\": low address bits of \"%V\" are meaningless", value);
       break;
     default:
-      ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                         "\"forktail_trust\" has the value \"%V\", it must be an address or a CIDR "
-                         "such as 10.0.0.0/8 or fd00::/8, \"unix:\", \"all\" or \"none\"",
-                         value);
-      return kConfError;
+      return refuse_argument(cf, *value,
+                             "it must be an address or a CIDR such as 10.0.0.0/8 or fd00::/8, "
+                             "\"unix:\", \"all\" or \"none\"");
   }
   return push(cidrs, cidr);
 }
@@ -67,11 +67,7 @@ char* add_trust(ngx_conf_t* cf, Trust* trust) {
     const bool all = view(values[i]) == "all";
     const bool alone = all || view(values[i]) == "none";
     if (trust->alone || (alone && !first)) {
-      ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                         "\"forktail_trust\" has the value \"%V\" beside another one, but \"all\" "
-                         "and \"none\" must stand alone",
-                         &values[i]);
-      return kConfError;
+      return refuse_argument(cf, values[i], "\"all\" and \"none\" must stand alone");
     }
     trust->alone = alone;
     char* result = NGX_CONF_OK;

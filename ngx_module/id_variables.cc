@@ -36,7 +36,7 @@ ngx_int_t ngx_http_forktail_request_id_variable(ngx_http_request_t* r, ngx_http_
     return show(v, *id);
   }
   const auto* conf =
-      static_cast<MainConf*>(ngx_http_get_module_main_conf(r, ngx_http_forktail_module));
+      static_cast<IdMainConf*>(ngx_http_get_module_main_conf(r, ngx_http_forktail_module));
   return conf->builtin_request_id(r, v, data);
 }
 
@@ -71,7 +71,7 @@ ngx_int_t ngx_http_forktail_add_variables(ngx_conf_t* cf) {
 
 ngx_int_t override_request_id(ngx_conf_t* cf) {
   auto* conf =
-      static_cast<MainConf*>(ngx_http_conf_get_module_main_conf(cf, ngx_http_forktail_module));
+      static_cast<IdMainConf*>(ngx_http_conf_get_module_main_conf(cf, ngx_http_forktail_module));
   if (conf->override_request_id == 0) {
     return NGX_OK;
   }

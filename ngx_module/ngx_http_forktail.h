@@ -1,9 +1,11 @@
-// What the two nginx modules of this shared object know of each other.
+// What the three nginx modules of this shared object know of each other.
 //
-// ngx_http_forktail_module (id_*.cc) gives every request one id. ngx_http_forktail_pass_module
-// (pass_*.cc) speaks uwsgi to a backend and asks the first one for the id; the first never looks at
-// the second. Everything runs in an nginx worker, which has one thread; memory comes from nginx's
-// pools.
+// ngx_http_forktail_module (id_*.cc) gives every request one id. ngx_http_forktail_queue_module
+// (queue_*.cc) limits how many requests are at a backend. ngx_http_forktail_pass_module (pass_*.cc)
+// speaks uwsgi to one, and asks the other two; neither of them looks at it. Everything runs in an
+// nginx worker, which has one thread; memory comes from nginx's pools.
+//
+// A function that nginx calls, by a table, a phase or an event, is named ngx_http_forktail_*.
 #pragma once
 
 extern "C" {
@@ -12,21 +14,15 @@ extern "C" {
 #include <ngx_http.h>
 }
 
-#include <string_view>
+#include "text.h"
 
 extern "C" {
 extern ngx_module_t ngx_http_forktail_module;
+extern ngx_module_t ngx_http_forktail_queue_module;
 extern ngx_module_t ngx_http_forktail_pass_module;
 }
 
 namespace forktail {
-
-// What a directive's setter returns when it has logged why it refuses.
-inline char* const kConfError = static_cast<char*>(NGX_CONF_ERROR);
-
-inline std::string_view view(const ngx_str_t& text) {
-  return {reinterpret_cast<const char*>(text.data), text.len};
-}
 
 // The id of the request that `r` belongs to (also when `r` is a subrequest), made now if it has
 // none yet. Null when `forktail` is off for it, or when memory or randomness ran out, which is

@@ -4,15 +4,14 @@
 // in its master and which is read-only afterwards. A PassContext lives as long as its request.
 #pragma once
 
+#include "compat.h"
 #include "ngx_http_forktail.h"
 #include "pass_params.h"
-#include "queue_request.h"
+#include "queue_conf.h"
 
 namespace forktail {
 
 struct PassMainConf {
-  ngx_array_t zones;              // of QueueZone*
-  ngx_int_t queue_time;           // index of $forktail_queue_time
   const ngx_module_t* keepalive;  // nginx's cache of connections, where nginx has it
 };
 
@@ -27,7 +26,7 @@ struct TlsConf {
   ngx_array_t* conf_commands;
 };
 
-struct PassConf {
+struct PassLocConf {
   ngx_http_upstream_conf_t upstream;
   ngx_http_complex_value_t* target;  // where to pass to, when that is made of variables
   ngx_array_t* params_source;        // of ngx_http_upstream_param_t: this level's forktail_param
@@ -36,15 +35,17 @@ struct PassConf {
   ngx_uint_t modifier2;
   TlsConf tls;
   ngx_str_t target_name;  // what forktail_pass says, when that is not made of variables
-  QueueConf* queue;
-  QueueZone* zone;
+  ngx_path_t* temp_path;  // what forktail_temp_path says
+  bool keeps;             // connections to the upstream block, when its name has no variables
+  Queue queue;
+  bool asks_upstream;  // for a queue, since none is said to be, or not to be, here
 };
 
 struct PassContext {
   ngx_http_request_t* request;
-  QueueTicket* ticket;
   ngx_buf_t* packet;
-  u_char* sent;  // where the packet says when it was made
+  ngx_msec_t made;  // when the packet was
+  u_char* sent;     // where the packet says when it was made
   ngx_http_status_t status;
   ngx_http_chunked_t chunked;
   bool keep_conn;   // the connection may be kept, and the server was told so
@@ -53,8 +54,8 @@ struct PassContext {
   bool excess;      // the server sent more than one response
 };
 
-inline PassConf* pass_conf(ngx_http_request_t* r) {
-  return static_cast<PassConf*>(ngx_http_get_module_loc_conf(r, ngx_http_forktail_pass_module));
+inline PassLocConf* pass_loc_conf(const ngx_http_request_t* r) {
+  return static_cast<PassLocConf*>(ngx_http_get_module_loc_conf(r, ngx_http_forktail_pass_module));
 }
 
 // Not kept in r->ctx, which a filter that answers in the response's place wipes: the upstream is
@@ -63,19 +64,21 @@ inline PassContext* pass_context(const ngx_http_request_t* r) {
   return static_cast<PassContext*>(r->upstream->input_filter_ctx);
 }
 
+// pass_module.cc
+// Whether nginx may keep connections to `upstream`: a server that is told so spends effort on it.
+bool keeps_connections(const PassMainConf& conf, const ngx_http_upstream_srv_conf_t* upstream);
+
 // pass_conf.cc
-void* ngx_http_forktail_pass_create_conf(ngx_conf_t* cf);
-char* ngx_http_forktail_pass_merge_conf(ngx_conf_t* cf, void* parent, void* child);
+void* ngx_http_forktail_pass_create_loc_conf(ngx_conf_t* cf);
+char* ngx_http_forktail_pass_merge_loc_conf(ngx_conf_t* cf, void* parent, void* child);
 char* ngx_http_forktail_pass_set(ngx_conf_t* cf, ngx_command_t* command, void* conf);
 
 // pass_tls.cc
-void init_tls(PassConf* conf);
-ngx_int_t merge_tls(ngx_conf_t* cf, const PassConf& prev, PassConf* conf);
-#if nginx_version >= 1027004
-char* ngx_http_forktail_ssl_certificate_cache_set(ngx_conf_t* cf, ngx_command_t* command,
-                                                  void* conf);
-#endif
-char* ngx_http_forktail_ssl_password_file_set(ngx_conf_t* cf, ngx_command_t* command, void* conf);
+void init_tls(PassLocConf* conf);
+ngx_int_t merge_tls(ngx_conf_t* cf, const PassLocConf& prev, PassLocConf* conf);
+char* ngx_http_forktail_pass_set_certificate_cache(ngx_conf_t* cf, ngx_command_t* command,
+                                                   void* conf);
+char* ngx_http_forktail_pass_set_password_file(ngx_conf_t* cf, ngx_command_t* command, void* conf);
 
 // pass_request.cc
 // Takes uwsgi:// or suwsgi:// off `url`; true when what it took asks for TLS.

@@ -3,17 +3,6 @@
 namespace forktail {
 namespace {
 
-// The shortest that an unfinished chunked body can still be: "0", two line ends.
-constexpr off_t kShortestChunked = 5;
-
-ngx_int_t parse_chunked(ngx_http_request_t* r, ngx_buf_t* buf) {
-#if nginx_version >= 1027002
-  return ngx_http_parse_chunked(r, buf, &pass_context(r)->chunked, 0);
-#else
-  return ngx_http_parse_chunked(r, buf, &pass_context(r)->chunked);
-#endif
-}
-
 void note_excess(ngx_http_request_t* r) {
   pass_context(r)->excess = true;
   r->upstream->keepalive = 0;
@@ -98,7 +87,7 @@ ngx_int_t buffered_chunked(ngx_event_pipe_t* pipe, ngx_buf_t* raw) {
   ngx_buf_t* data = nullptr;
   ngx_buf_t** shadow = &raw->shadow;
   ngx_int_t rc;
-  while ((rc = parse_chunked(r, raw)) == NGX_OK) {
+  while ((rc = parse_chunked(r, raw, chunked)) == NGX_OK) {
     data = add_pipe_buf(pipe, raw);
     if (data == nullptr) {
       return NGX_ERROR;
@@ -153,12 +142,13 @@ ngx_int_t unbuffered_chunked(ngx_http_request_t* r, ssize_t bytes) {
     return NGX_OK;
   }
 
+  ngx_http_chunked_t* chunked = &pass_context(r)->chunked;
   ngx_chain_t** tail = &u->out_bufs;
   while (*tail != nullptr) {
     tail = &(*tail)->next;
   }
   ngx_int_t rc;
-  while ((rc = parse_chunked(r, raw)) == NGX_OK) {
+  while ((rc = parse_chunked(r, raw, chunked)) == NGX_OK) {
     ngx_chain_t* link = ngx_chain_get_free_buf(r->pool, &u->free_bufs);
     if (link == nullptr) {
       return NGX_ERROR;
@@ -167,7 +157,7 @@ ngx_int_t unbuffered_chunked(ngx_http_request_t* r, ssize_t bytes) {
     link->buf->memory = 1;
     link->buf->tag = u->output.tag;
     link->buf->pos = raw->pos;
-    link->buf->last = take_chunk_data(&pass_context(r)->chunked, raw);
+    link->buf->last = take_chunk_data(chunked, raw);
     *tail = link;
     tail = &link->next;
   }

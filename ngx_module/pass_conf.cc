@@ -1,3 +1,4 @@
+#include "conf_args.h"
 #include "pass.h"
 
 namespace forktail {
@@ -27,11 +28,7 @@ void merge_limits(const ngx_http_upstream_conf_t& prev, ngx_http_upstream_conf_t
   ngx_conf_merge_msec_value(conf->read_timeout, prev.read_timeout, kDefaultTimeout);
   ngx_conf_merge_msec_value(conf->next_upstream_timeout, prev.next_upstream_timeout, 0);
   ngx_conf_merge_uint_value(conf->next_upstream_tries, prev.next_upstream_tries, 0);
-#if nginx_version >= 1027000
-  ngx_conf_merge_ptr_value(conf->limit_rate, prev.limit_rate, nullptr);
-#else
-  ngx_conf_merge_size_value(conf->limit_rate, prev.limit_rate, 0);
-#endif
+  merge_limit_rate(prev, conf);
 }
 
 char* refuse_size(ngx_conf_t* cf, const char* directive, size_t value, const char* cure,
@@ -91,13 +88,14 @@ char* merge_buffers(ngx_conf_t* cf, const ngx_http_upstream_conf_t& prev,
 
 // The default is the directory for request bodies: one of its own would have to be made wherever
 // the module is only loaded, also by those who may not.
-void merge_temp_path(ngx_conf_t* cf, const ngx_http_upstream_conf_t& prev,
-                     ngx_http_upstream_conf_t* conf) {
+void merge_temp_path(ngx_conf_t* cf, const PassLocConf& prev, PassLocConf* conf) {
   const auto* core = static_cast<const ngx_http_core_loc_conf_t*>(
       ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module));
   if (conf->temp_path == nullptr) {
-    conf->temp_path = prev.temp_path != nullptr ? prev.temp_path : core->client_body_temp_path;
+    conf->temp_path = prev.temp_path;
   }
+  conf->upstream.temp_path =
+      conf->temp_path != nullptr ? conf->temp_path : core->client_body_temp_path;
 }
 
 void merge_masks(const ngx_http_upstream_conf_t& prev, ngx_http_upstream_conf_t* conf) {
@@ -120,7 +118,7 @@ ngx_int_t merge_hidden_headers(ngx_conf_t* cf, ngx_http_upstream_conf_t* prev,
 }
 
 // An `if` block and a limit_except block pass where the location around them does.
-void inherit_target(ngx_conf_t* cf, const PassConf& prev, PassConf* conf) {
+void inherit_target(ngx_conf_t* cf, const PassLocConf& prev, PassLocConf* conf) {
   auto* core = static_cast<ngx_http_core_loc_conf_t*>(
       ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module));
   if (core->noname && conf->upstream.upstream == nullptr && conf->target == nullptr) {
@@ -136,7 +134,7 @@ void inherit_target(ngx_conf_t* cf, const PassConf& prev, PassConf* conf) {
 }
 
 // A level without forktail_param of its own shares the list of the level above.
-ngx_int_t merge_params(ngx_conf_t* cf, PassConf* prev, PassConf* conf) {
+ngx_int_t merge_params(ngx_conf_t* cf, PassLocConf* prev, PassLocConf* conf) {
   if (conf->params_source == nullptr) {
     if (prev->params == nullptr) {
       prev->params = make_params(cf, prev->params_source);
@@ -149,19 +147,21 @@ ngx_int_t merge_params(ngx_conf_t* cf, PassConf* prev, PassConf* conf) {
   return conf->params == nullptr ? NGX_ERROR : NGX_OK;
 }
 
-ngx_int_t merge_queue(ngx_conf_t* cf, const PassConf& prev, PassConf* conf) {
-  if (conf->queue == nullptr) {
-    conf->queue = prev.queue;
-  }
+ngx_int_t merge_queue(ngx_conf_t* cf, PassLocConf* conf) {
   const bool passes = conf->upstream.upstream != nullptr || conf->target != nullptr;
-  if (!passes || conf->queue == nullptr || conf->queue->off) {
+  if (!passes) {
     return NGX_OK;
   }
-  conf->zone = add_queue_zone(cf, *conf->queue, conf->target_name);
-  return conf->zone == nullptr ? NGX_ERROR : NGX_OK;
+  conf->asks_upstream = !has_queue_args(cf);
+  if (conf->asks_upstream) {
+    const Queue* queue = queue_of(conf->upstream.upstream);
+    conf->queue = queue == nullptr ? Queue{} : *queue;
+    return NGX_OK;
+  }
+  return choose_queue(cf, conf->target == nullptr ? &conf->target_name : nullptr, &conf->queue);
 }
 
-char* compile_target(ngx_conf_t* cf, ngx_str_t* text, PassConf* conf) {
+char* compile_target(ngx_conf_t* cf, ngx_str_t* text, PassLocConf* conf) {
   conf->target =
       static_cast<ngx_http_complex_value_t*>(ngx_pcalloc(cf->pool, sizeof(*conf->target)));
   if (conf->target == nullptr) {
@@ -177,8 +177,8 @@ char* compile_target(ngx_conf_t* cf, ngx_str_t* text, PassConf* conf) {
 
 }  // namespace
 
-void* ngx_http_forktail_pass_create_conf(ngx_conf_t* cf) {
-  auto* conf = static_cast<PassConf*>(ngx_pcalloc(cf->pool, sizeof(PassConf)));
+void* ngx_http_forktail_pass_create_loc_conf(ngx_conf_t* cf) {
+  auto* conf = static_cast<PassLocConf*>(ngx_pcalloc(cf->pool, sizeof(PassLocConf)));
   if (conf == nullptr) {
     return nullptr;
   }
@@ -199,11 +199,7 @@ void* ngx_http_forktail_pass_create_conf(ngx_conf_t* cf) {
   upstream.read_timeout = NGX_CONF_UNSET_MSEC;
   upstream.next_upstream_timeout = NGX_CONF_UNSET_MSEC;
   upstream.next_upstream_tries = NGX_CONF_UNSET_UINT;
-#if nginx_version >= 1027000
-  upstream.limit_rate = static_cast<ngx_http_complex_value_t*>(NGX_CONF_UNSET_PTR);
-#else
-  upstream.limit_rate = NGX_CONF_UNSET_SIZE;
-#endif
+  unset_limit_rate(&upstream);
   upstream.buffer_size = NGX_CONF_UNSET_SIZE;
   upstream.busy_buffers_size_conf = NGX_CONF_UNSET_SIZE;
   upstream.temp_file_write_size_conf = NGX_CONF_UNSET_SIZE;
@@ -216,9 +212,9 @@ void* ngx_http_forktail_pass_create_conf(ngx_conf_t* cf) {
   return conf;
 }
 
-char* ngx_http_forktail_pass_merge_conf(ngx_conf_t* cf, void* parent, void* child) {
-  auto* prev = static_cast<PassConf*>(parent);
-  auto* conf = static_cast<PassConf*>(child);
+char* ngx_http_forktail_pass_merge_loc_conf(ngx_conf_t* cf, void* parent, void* child) {
+  auto* prev = static_cast<PassLocConf*>(parent);
+  auto* conf = static_cast<PassLocConf*>(child);
   ngx_conf_merge_uint_value(conf->modifier1, prev->modifier1, 0);
   ngx_conf_merge_uint_value(conf->modifier2, prev->modifier2, 0);
   merge_flags(prev->upstream, &conf->upstream);
@@ -228,26 +224,29 @@ char* ngx_http_forktail_pass_merge_conf(ngx_conf_t* cf, void* parent, void* chil
   if (rc != NGX_CONF_OK) {
     return rc;
   }
-  merge_temp_path(cf, prev->upstream, &conf->upstream);
+  merge_temp_path(cf, *prev, conf);
   inherit_target(cf, *prev, conf);
+  conf->keeps = keeps_connections(*static_cast<PassMainConf*>(ngx_http_conf_get_module_main_conf(
+                                      cf, ngx_http_forktail_pass_module)),
+                                  conf->upstream.upstream);
   if (merge_hidden_headers(cf, &prev->upstream, &conf->upstream) != NGX_OK ||
       merge_tls(cf, *prev, conf) != NGX_OK || merge_params(cf, prev, conf) != NGX_OK ||
-      merge_queue(cf, *prev, conf) != NGX_OK) {
+      merge_queue(cf, conf) != NGX_OK) {
     return kConfError;
   }
   return NGX_CONF_OK;
 }
 
 char* ngx_http_forktail_pass_set(ngx_conf_t* cf, ngx_command_t*, void* pass) {
-  auto* conf = static_cast<PassConf*>(pass);
+  auto* conf = static_cast<PassLocConf*>(pass);
   if (conf->upstream.upstream != nullptr || conf->target != nullptr) {
-    return const_cast<char*>("is duplicate");
+    return kIsDuplicate;
   }
   auto* core = static_cast<ngx_http_core_loc_conf_t*>(
       ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module));
   core->handler = ngx_http_forktail_pass_handler;
 
-  ngx_str_t* text = static_cast<ngx_str_t*>(cf->args->elts) + 1;
+  ngx_str_t* text = &argument(cf, 1);
   if (ngx_http_script_variables_count(text) != 0) {
     return compile_target(cf, text, conf);
   }

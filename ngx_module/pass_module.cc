@@ -1,5 +1,4 @@
 #include "pass.h"
-#include "queue_seats.h"
 
 namespace forktail {
 namespace {
@@ -37,6 +36,7 @@ ngx_conf_bitmask_t g_next_upstream[] = {
     {ngx_string("off"), NGX_HTTP_UPSTREAM_FT_OFF},
     {ngx_null_string, 0}};
 
+#if defined(FORKTAIL_TLS)
 ngx_conf_bitmask_t g_ssl_protocols[] = {{ngx_string("SSLv2"), NGX_SSL_SSLv2},
                                         {ngx_string("SSLv3"), NGX_SSL_SSLv3},
                                         {ngx_string("TLSv1"), NGX_SSL_TLSv1},
@@ -44,23 +44,18 @@ ngx_conf_bitmask_t g_ssl_protocols[] = {{ngx_string("SSLv2"), NGX_SSL_SSLv2},
                                         {ngx_string("TLSv1.2"), NGX_SSL_TLSv1_2},
                                         {ngx_string("TLSv1.3"), NGX_SSL_TLSv1_3},
                                         {ngx_null_string, 0}};
-
-#if nginx_version >= 1027000
-constexpr Setter kLimitRateSetter = ngx_http_set_complex_value_size_slot;
-#else
-constexpr Setter kLimitRateSetter = ngx_conf_set_size_slot;
 #endif
 
-#define FIELD(name) offsetof(PassConf, upstream.name)
+#define FIELD(name) offsetof(PassLocConf, upstream.name)
 
 ngx_command_t g_directives[] = {
     directive("forktail_pass", NGX_HTTP_LOC_CONF | NGX_HTTP_LIF_CONF | NGX_CONF_TAKE1,
               ngx_http_forktail_pass_set),
-    directive("forktail_param", kAnywhere | NGX_CONF_TAKE23, ngx_http_forktail_param_set,
-              offsetof(PassConf, params_source)),
-    directive("forktail_modifier1", kTake1, ngx_conf_set_num_slot, offsetof(PassConf, modifier1),
+    directive("forktail_param", kAnywhere | NGX_CONF_TAKE23, ngx_http_forktail_pass_set_param,
+              offsetof(PassLocConf, params_source)),
+    directive("forktail_modifier1", kTake1, ngx_conf_set_num_slot, offsetof(PassLocConf, modifier1),
               &g_modifier_bounds),
-    directive("forktail_modifier2", kTake1, ngx_conf_set_num_slot, offsetof(PassConf, modifier2),
+    directive("forktail_modifier2", kTake1, ngx_conf_set_num_slot, offsetof(PassLocConf, modifier2),
               &g_modifier_bounds),
 
     directive("forktail_connect_timeout", kTake1, ngx_conf_set_msec_slot, FIELD(connect_timeout)),
@@ -77,7 +72,7 @@ ngx_command_t g_directives[] = {
     directive("forktail_temp_file_write_size", kTake1, ngx_conf_set_size_slot,
               FIELD(temp_file_write_size_conf)),
     directive("forktail_temp_path", kAnywhere | NGX_CONF_TAKE1234, ngx_conf_set_path_slot,
-              FIELD(temp_path)),
+              offsetof(PassLocConf, temp_path)),
     directive("forktail_limit_rate", kTake1, kLimitRateSetter, FIELD(limit_rate)),
 
     directive("forktail_request_buffering", kFlag, ngx_conf_set_flag_slot,
@@ -105,51 +100,45 @@ ngx_command_t g_directives[] = {
               FIELD(local)),
     directive("forktail_socket_keepalive", kFlag, ngx_conf_set_flag_slot, FIELD(socket_keepalive)),
 
-    directive("forktail_queue", kMore, ngx_http_forktail_queue_set, offsetof(PassConf, queue)),
-    directive("forktail_queue_status", NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS,
-              ngx_http_forktail_queue_status_set),
-
+#if defined(FORKTAIL_TLS)
     directive("forktail_ssl_session_reuse", kFlag, ngx_conf_set_flag_slot,
               FIELD(ssl_session_reuse)),
     directive("forktail_ssl_protocols", kMore, ngx_conf_set_bitmask_slot,
-              offsetof(PassConf, tls.protocols), g_ssl_protocols),
+              offsetof(PassLocConf, tls.protocols), g_ssl_protocols),
     directive("forktail_ssl_ciphers", kTake1, ngx_conf_set_str_slot,
-              offsetof(PassConf, tls.ciphers)),
+              offsetof(PassLocConf, tls.ciphers)),
     directive("forktail_ssl_name", kTake1, ngx_http_set_complex_value_slot, FIELD(ssl_name)),
     directive("forktail_ssl_server_name", kFlag, ngx_conf_set_flag_slot, FIELD(ssl_server_name)),
     directive("forktail_ssl_verify", kFlag, ngx_conf_set_flag_slot, FIELD(ssl_verify)),
     directive("forktail_ssl_verify_depth", kTake1, ngx_conf_set_num_slot,
-              offsetof(PassConf, tls.verify_depth)),
+              offsetof(PassLocConf, tls.verify_depth)),
     directive("forktail_ssl_trusted_certificate", kTake1, ngx_conf_set_str_slot,
-              offsetof(PassConf, tls.trusted_certificate)),
-    directive("forktail_ssl_crl", kTake1, ngx_conf_set_str_slot, offsetof(PassConf, tls.crl)),
+              offsetof(PassLocConf, tls.trusted_certificate)),
+    directive("forktail_ssl_crl", kTake1, ngx_conf_set_str_slot, offsetof(PassLocConf, tls.crl)),
     directive("forktail_ssl_certificate", kTake1, ngx_http_set_complex_value_zero_slot,
               FIELD(ssl_certificate)),
     directive("forktail_ssl_certificate_key", kTake1, ngx_http_set_complex_value_zero_slot,
               FIELD(ssl_certificate_key)),
-#if nginx_version >= 1027004
+#if defined(FORKTAIL_CERTIFICATE_CACHE)
     directive("forktail_ssl_certificate_cache", kAnywhere | NGX_CONF_TAKE123,
-              ngx_http_forktail_ssl_certificate_cache_set),
+              ngx_http_forktail_pass_set_certificate_cache),
 #endif
-    directive("forktail_ssl_password_file", kTake1, ngx_http_forktail_ssl_password_file_set),
+    directive("forktail_ssl_password_file", kTake1, ngx_http_forktail_pass_set_password_file),
     directive("forktail_ssl_conf_command", kAnywhere | NGX_CONF_TAKE2, ngx_conf_set_keyval_slot,
-              offsetof(PassConf, tls.conf_commands)),
+              offsetof(PassLocConf, tls.conf_commands)),
+#endif
 
     ngx_null_command};
 
 #undef FIELD
 
-void* create_main_conf(ngx_conf_t* cf) {
-  auto* conf = static_cast<PassMainConf*>(ngx_pcalloc(cf->pool, sizeof(PassMainConf)));
-  if (conf == nullptr || ngx_array_init(&conf->zones, cf->pool, 1, sizeof(void*)) != NGX_OK) {
-    return nullptr;
-  }
-  return conf;
+void* ngx_http_forktail_pass_create_main_conf(ngx_conf_t* cf) {
+  return ngx_pcalloc(cf->pool, sizeof(PassMainConf));
 }
 
 // By its name, since an nginx can be built without it.
 const ngx_module_t* find_module(const ngx_cycle_t* cycle, std::string_view name) {
-  for (ngx_uint_t i = 0; i < cycle->modules_n; i++) {
+  for (ngx_uint_t i = 0; i < cycle->modules_n; ++i) {
     if (cycle->modules[i]->name == name) {
       return cycle->modules[i];
     }
@@ -157,27 +146,34 @@ const ngx_module_t* find_module(const ngx_cycle_t* cycle, std::string_view name)
   return nullptr;
 }
 
-ngx_int_t finish_configuration(ngx_conf_t* cf) {
-  auto* conf = static_cast<PassMainConf*>(
-      ngx_http_conf_get_module_main_conf(cf, ngx_http_forktail_pass_module));
-  conf->keepalive = find_module(cf->cycle, "ngx_http_upstream_keepalive_module");
-  if (conf->zones.nelts == 0) {
-    return NGX_OK;
-  }
-  install_queue_filter();
-  return prepare_seats(cf);
+// When nginx has the upstream blocks ready, and before locations are merged.
+char* ngx_http_forktail_pass_init_main_conf(ngx_conf_t* cf, void* conf) {
+  static_cast<PassMainConf*>(conf)->keepalive =
+      find_module(cf->cycle, "ngx_http_upstream_keepalive_module");
+  return NGX_CONF_OK;
 }
 
-ngx_http_module_t g_context = {add_queue_variables,
-                               finish_configuration,
-                               create_main_conf,
+ngx_http_module_t g_context = {nullptr,
+                               nullptr,
+                               ngx_http_forktail_pass_create_main_conf,
+                               ngx_http_forktail_pass_init_main_conf,
                                nullptr,
                                nullptr,
-                               nullptr,
-                               ngx_http_forktail_pass_create_conf,
-                               ngx_http_forktail_pass_merge_conf};
+                               ngx_http_forktail_pass_create_loc_conf,
+                               ngx_http_forktail_pass_merge_loc_conf};
 
 }  // namespace
+
+bool keeps_connections(const PassMainConf& conf, const ngx_http_upstream_srv_conf_t* upstream) {
+  if (conf.keepalive == nullptr || upstream == nullptr || upstream->srv_conf == nullptr) {
+    return false;
+  }
+  // The `keepalive` directive has no interface but its own configuration, which begins, in all
+  // versions of nginx, with how many connections it keeps.
+  const void* keepalive = upstream->srv_conf[conf.keepalive->ctx_index];
+  return *static_cast<const ngx_uint_t*>(keepalive) != 0;
+}
+
 }  // namespace forktail
 
 extern "C" {
@@ -186,8 +182,8 @@ ngx_module_t ngx_http_forktail_pass_module = {NGX_MODULE_V1,
                                               forktail::g_directives,
                                               NGX_HTTP_MODULE,
                                               nullptr,
-                                              forktail::ngx_http_forktail_queue_init_module,
-                                              forktail::ngx_http_forktail_queue_init_process,
+                                              nullptr,
+                                              nullptr,
                                               nullptr,
                                               nullptr,
                                               nullptr,

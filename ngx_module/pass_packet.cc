@@ -1,3 +1,4 @@
+#include <sys/random.h>
 #include <sys/time.h>
 
 #include "pass.h"
@@ -29,14 +30,17 @@ const ngx_str_t kSemicolon = ngx_string("; ");
 // The variables of one packet, in the request's pool.
 class Variables {
  public:
-  explicit Variables(ngx_http_request_t* r) : r_(r) {}
-
-  ngx_int_t reserve(size_t count) {
-    elements_ = static_cast<Variable*>(ngx_palloc(r_->pool, count * sizeof(Variable)));
+  ngx_int_t reserve(ngx_pool_t* pool, size_t count) {
+    elements_ = static_cast<Variable*>(ngx_palloc(pool, count * sizeof(Variable)));
+    room_ = count;
     return elements_ == nullptr ? NGX_ERROR : NGX_OK;
   }
 
+  // Null when there are more than were reserved.
   Variable* push(const ngx_str_t& prefix, const ngx_str_t& name, const ngx_str_t& value) {
+    if (count_ == room_) {
+      return nullptr;
+    }
     elements_[count_] = {prefix, name, value, nullptr, nullptr, nullptr, false};
     return &elements_[count_++];
   }
@@ -44,9 +48,11 @@ class Variables {
   Variable* begin() const { return elements_; }
   Variable* end() const { return elements_ + count_; }
 
+  const Variable* sent = nullptr;  // the one that says when the packet was made
+
  private:
-  ngx_http_request_t* r_;
   Variable* elements_ = nullptr;
+  size_t room_ = 0;
   size_t count_ = 0;
 };
 
@@ -76,7 +82,7 @@ u_char* encode(u_char* out, const Variable& variable) {
   out = put_size(out, variable.prefix.len + variable.name.len);
   out = put(out, variable.prefix);
   if (variable.prefix.len != 0) {
-    for (size_t i = 0; i < variable.name.len; i++) {
+    for (size_t i = 0; i < variable.name.len; ++i) {
       *out++ = variable_char(variable.name.data[i]);
     }
   } else {
@@ -90,8 +96,17 @@ u_char* encode(u_char* out, const Variable& variable) {
   return out;
 }
 
+// A number that no client can know.
+uint64_t secret() {
+  static uint64_t number = 0;
+  if (number == 0 && getrandom(&number, sizeof(number), GRND_NONBLOCK) != sizeof(number)) {
+    number = static_cast<uint64_t>(ngx_random()) + 1;
+  }
+  return number;
+}
+
 // Finds the first header of a name: open addressing, so that a request with thousands of headers
-// does not cost their square.
+// does not cost their square, and a secret in the hash, so that no choice of names does.
 class FirstCopies {
  public:
   ngx_int_t reserve(ngx_pool_t* pool, size_t count) {
@@ -104,10 +119,7 @@ class FirstCopies {
 
   // The first variable of that name, which is `variable` itself when it is the first.
   Variable* first(Variable* variable) {
-    ngx_uint_t key = 0;
-    for (size_t i = 0; i < variable->name.len; i++) {
-      key = ngx_hash(key, variable_char(variable->name.data[i]));
-    }
+    uint64_t key = hash(variable->name);
     Variable** place = &table_[key & mask_];
     while (*place != nullptr && !same_variable((*place)->name, variable->name)) {
       place = &table_[++key & mask_];
@@ -119,13 +131,22 @@ class FirstCopies {
   }
 
  private:
+  static uint64_t hash(const ngx_str_t& name) {
+    uint64_t key = secret();
+    for (size_t i = 0; i < name.len; ++i) {
+      key = (key ^ variable_char(name.data[i])) * 0x9e3779b97f4a7c15;
+      key ^= key >> 32;
+    }
+    return key;
+  }
+
   Variable** table_ = nullptr;
   size_t mask_ = 15;
 };
 
 bool is_hidden(const Params& params, const ngx_str_t& header) {
   const auto* hidden = static_cast<const ngx_str_t*>(params.hidden.elts);
-  for (ngx_uint_t i = 0; i < params.hidden.nelts; i++) {
+  for (ngx_uint_t i = 0; i < params.hidden.nelts; ++i) {
     if (same_variable(hidden[i], header)) {
       return true;
     }
@@ -160,11 +181,14 @@ ngx_int_t add_headers(ngx_http_request_t* r, const Params& params, size_t count,
   for (const ngx_list_part_t* part = &r->headers_in.headers.part; part != nullptr;
        part = part->next) {
     const auto* headers = static_cast<const ngx_table_elt_t*>(part->elts);
-    for (ngx_uint_t i = 0; i < part->nelts; i++) {
+    for (ngx_uint_t i = 0; i < part->nelts; ++i) {
       if (is_hidden(params, headers[i].key)) {
         continue;
       }
       Variable* variable = variables->push(kHttp, headers[i].key, headers[i].value);
+      if (variable == nullptr) {
+        return NGX_ERROR;
+      }
       Variable* first = copies.first(variable);
       if (first != variable) {
         append_copy(first, variable);
@@ -174,47 +198,48 @@ ngx_int_t add_headers(ngx_http_request_t* r, const Params& params, size_t count,
   return NGX_OK;
 }
 
-ngx_int_t add_params(ngx_http_request_t* r, const Params& params, Variables* variables) {
+// The values of `params` for `r`, in the request's pool; null when one can not be had.
+ngx_str_t* get_values(ngx_http_request_t* r, const Params& params) {
   const auto* sent = static_cast<const Param*>(params.sent.elts);
-  for (ngx_uint_t i = 0; i < params.sent.nelts; i++) {
-    ngx_str_t value;
-    if (sent[i].get(r, sent[i], &value) != NGX_OK) {
+  auto* values =
+      static_cast<ngx_str_t*>(ngx_palloc(r->pool, params.sent.nelts * sizeof(ngx_str_t)));
+  for (ngx_uint_t i = 0; values != nullptr && i < params.sent.nelts; ++i) {
+    if (sent[i].get(r, sent[i], &values[i]) != NGX_OK) {
+      return nullptr;
+    }
+  }
+  return values;
+}
+
+ngx_int_t add_params(const Params& params, const ngx_str_t* values, Variables* variables) {
+  const auto* sent = static_cast<const Param*>(params.sent.elts);
+  for (ngx_uint_t i = 0; i < params.sent.nelts; ++i) {
+    if ((values[i].len != 0 || !sent[i].skip_empty) &&
+        variables->push(kNoPrefix, sent[i].name, values[i]) == nullptr) {
       return NGX_ERROR;
-    }
-    if (view(sent[i].name) == "REQUEST_METHOD") {
-      pass_context(r)->asked_head = view(value) == "HEAD";
-    }
-    if (value.len != 0 || !sent[i].skip_empty) {
-      variables->push(kNoPrefix, sent[i].name, value);
     }
   }
   return NGX_OK;
 }
 
-bool has_param(const Params& params, std::string_view name) {
-  const auto* sent = static_cast<const Param*>(params.sent.elts);
-  for (ngx_uint_t i = 0; i < params.sent.nelts; i++) {
-    if (view(sent[i].name) == name) {
-      return true;
-    }
-  }
-  return false;
-}
+constexpr size_t kOwn = 3;
 
-void add_own(const ngx_str_t* id, const PassConf& conf, bool keep_conn, Variables* variables) {
+ngx_int_t add_own(const ngx_str_t* id, const Params& params, bool keep_conn, Variables* variables) {
   static const ngx_str_t request_id = ngx_string("REQUEST_ID");
   static const ngx_str_t sent = ngx_string("FORKTAIL_SENT");
   static const ngx_str_t no_time = ngx_string("0000000000.000");
   static const ngx_str_t keep = ngx_string("UWSGI_KEEP_CONN");
   static const ngx_str_t one = ngx_string("1");
 
-  if (id != nullptr && !has_param(*conf.params, view(request_id))) {
-    variables->push(kNoPrefix, request_id, *id);
+  if (id != nullptr && !params.has_id && variables->push(kNoPrefix, request_id, *id) == nullptr) {
+    return NGX_ERROR;
   }
-  variables->push(kNoPrefix, sent, no_time);
-  if (keep_conn) {
-    variables->push(kNoPrefix, keep, one);
+  variables->sent = variables->push(kNoPrefix, sent, no_time);
+  if (variables->sent == nullptr ||
+      (keep_conn && variables->push(kNoPrefix, keep, one) == nullptr)) {
+    return NGX_ERROR;
   }
+  return NGX_OK;
 }
 
 // 414 when the request would not fit without the client's headers either, since then its URI is
@@ -235,7 +260,7 @@ ngx_int_t too_large(ngx_http_request_t* r, const Variables& variables, size_t si
 }
 
 ngx_int_t encode_packet(ngx_http_request_t* r, const Variables& variables, size_t size) {
-  const PassConf* conf = pass_conf(r);
+  const PassLocConf* conf = pass_loc_conf(r);
   PassContext* context = pass_context(r);
   ngx_buf_t* packet = ngx_create_temp_buf(r->pool, kHeadSize + size);
   if (packet == nullptr) {
@@ -249,31 +274,38 @@ ngx_int_t encode_packet(ngx_http_request_t* r, const Variables& variables, size_
       continue;
     }
     packet->last = encode(packet->last, variable);
-    if (variable.prefix.len == 0 && view(variable.name) == "FORKTAIL_SENT") {
+    if (&variable == variables.sent) {
       context->sent = packet->last - kTimeSize;
     }
   }
   context->packet = packet;
+  context->made = ngx_current_msec;
   return NGX_OK;
 }
 
 }  // namespace
 
 ngx_int_t make_packet(ngx_http_request_t* r) {
-  constexpr size_t kOwn = 3;
-  const PassConf* conf = pass_conf(r);
-  // Making the id adds headers: were it left to a parameter such as $forktail_id, there would be
-  // more of them than counted.
+  const PassLocConf* conf = pass_loc_conf(r);
+  PassContext* context = pass_context(r);
+  const Params& params = *conf->params;
+  // Both can add headers, the id and a parameter whose variable another module makes: so the
+  // headers are counted behind them.
   const ngx_str_t* id = ngx_http_forktail_request_id(r);
-  const size_t headers = conf->upstream.pass_request_headers ? count_headers(r) : 0;
-
-  Variables variables(r);
-  if (variables.reserve(conf->params->sent.nelts + headers + kOwn) != NGX_OK ||
-      add_params(r, *conf->params, &variables) != NGX_OK ||
-      (headers != 0 && add_headers(r, *conf->params, headers, &variables) != NGX_OK)) {
+  const ngx_str_t* values = get_values(r, params);
+  if (values == nullptr) {
     return NGX_HTTP_INTERNAL_SERVER_ERROR;
   }
-  add_own(id, *conf, pass_context(r)->keep_conn, &variables);
+  context->asked_head = view(values[params.method]) == "HEAD";
+  const size_t headers = conf->upstream.pass_request_headers ? count_headers(r) : 0;
+
+  Variables variables;
+  if (variables.reserve(r->pool, params.sent.nelts + headers + kOwn) != NGX_OK ||
+      add_params(params, values, &variables) != NGX_OK ||
+      (headers != 0 && add_headers(r, params, headers, &variables) != NGX_OK) ||
+      add_own(id, params, context->keep_conn, &variables) != NGX_OK) {
+    return NGX_HTTP_INTERNAL_SERVER_ERROR;
+  }
 
   size_t size = 0;
   for (const Variable& variable : variables) {

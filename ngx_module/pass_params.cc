@@ -1,6 +1,6 @@
 #include "pass_params.h"
 
-#include "compat.h"
+#include "conf_args.h"
 #include "pass.h"
 
 namespace forktail {
@@ -27,10 +27,6 @@ constexpr Standard kStandard[] = {
     {"SERVER_PORT", "server_port", false},     {"SERVER_NAME", "server_name", false},
 };
 
-ngx_str_t to_ngx(std::string_view text) {
-  return {text.size(), reinterpret_cast<u_char*>(const_cast<char*>(text.data()))};
-}
-
 ngx_int_t get_variable(ngx_http_request_t* r, const Param& param, ngx_str_t* value) {
   const ngx_http_variable_value_t* v =
       ngx_http_get_flushed_variable(r, static_cast<ngx_uint_t>(param.variable));
@@ -54,7 +50,7 @@ off_t body_size(const ngx_http_request_t* r) {
 // auth_request, a mirror, an error page. A length without a body would leave the server waiting.
 ngx_int_t get_content_length(ngx_http_request_t* r, const Param& param, ngx_str_t* value) {
   *value = {};
-  if (!pass_conf(r)->upstream.pass_request_body) {
+  if (!pass_loc_conf(r)->upstream.pass_request_body) {
     return NGX_OK;
   }
   if (r->request_body_no_buffering) {
@@ -118,10 +114,11 @@ ngx_int_t add_standard(ngx_conf_t* cf, ngx_array_t* sent) {
   return add_variable(cf, sent, {"HTTP_HOST", "host", false}, get_host);
 }
 
-Param* find_param(ngx_array_t* sent, const ngx_str_t& name) {
-  auto* params = static_cast<Param*>(sent->elts);
-  for (ngx_uint_t i = 0; i < sent->nelts; i++) {
-    if (view(params[i].name) == view(name)) {
+// Null when there is none.
+Param* find_param(const ngx_array_t& sent, std::string_view name) {
+  auto* params = static_cast<Param*>(sent.elts);
+  for (ngx_uint_t i = 0; i < sent.nelts; ++i) {
+    if (view(params[i].name) == name) {
       return &params[i];
     }
   }
@@ -130,7 +127,7 @@ Param* find_param(ngx_array_t* sent, const ngx_str_t& name) {
 
 ngx_int_t add_configured(ngx_conf_t* cf, ngx_array_t* sent,
                          const ngx_http_upstream_param_t& source) {
-  Param* param = find_param(sent, source.key);
+  Param* param = find_param(*sent, view(source.key));
   if (param == nullptr) {
     param = static_cast<Param*>(ngx_array_push(sent));
     if (param == nullptr) {
@@ -155,7 +152,7 @@ ngx_int_t add_configured(ngx_conf_t* cf, ngx_array_t* sent,
 
 ngx_int_t hide_headers(Params* params) {
   const auto* sent = static_cast<const Param*>(params->sent.elts);
-  for (ngx_uint_t i = 0; i < params->sent.nelts; i++) {
+  for (ngx_uint_t i = 0; i < params->sent.nelts; ++i) {
     if (begins_with(view(sent[i].name), kHeaderPrefix)) {
       auto* hidden = static_cast<ngx_str_t*>(ngx_array_push(&params->hidden));
       if (hidden == nullptr) {
@@ -179,29 +176,26 @@ const Params* make_params(ngx_conf_t* cf, const ngx_array_t* source) {
   }
   const auto* configured =
       source ? static_cast<const ngx_http_upstream_param_t*>(source->elts) : nullptr;
-  for (ngx_uint_t i = 0; source != nullptr && i < source->nelts; i++) {
+  for (ngx_uint_t i = 0; source != nullptr && i < source->nelts; ++i) {
     if (add_configured(cf, &params->sent, configured[i]) != NGX_OK) {
       return nullptr;
     }
   }
+  params->has_id = find_param(params->sent, "REQUEST_ID") != nullptr;
+  params->method = static_cast<ngx_uint_t>(find_param(params->sent, "REQUEST_METHOD") -
+                                           static_cast<Param*>(params->sent.elts));
   return hide_headers(params) == NGX_OK ? params : nullptr;
 }
 
-char* ngx_http_forktail_param_set(ngx_conf_t* cf, ngx_command_t* command, void* conf) {
-  auto* value = static_cast<ngx_str_t*>(cf->args->elts);
+char* ngx_http_forktail_pass_set_param(ngx_conf_t* cf, ngx_command_t* command, void* conf) {
+  const ngx_str_t& name = argument(cf, 1);
   for (const std::string_view reserved : kReserved) {
-    if (view(value[1]) == reserved) {
-      ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                         "\"forktail_param\" can not set \"%V\": the module itself sends it, "
-                         "remove the directive",
-                         &value[1]);
-      return kConfError;
+    if (view(name) == reserved) {
+      return refuse_argument(cf, name, "the module itself sends it, remove the directive");
     }
   }
-  if (value[1].len == 0) {
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "\"forktail_param\" has an empty name: name a variable, such as APP_ENV");
-    return kConfError;
+  if (name.len == 0) {
+    return refuse_argument(cf, name, "name a variable, such as APP_ENV");
   }
   return ngx_http_upstream_param_set_slot(cf, command, conf);
 }
@@ -210,7 +204,7 @@ bool same_variable(const ngx_str_t& a, const ngx_str_t& b) {
   if (a.len != b.len) {
     return false;
   }
-  for (size_t i = 0; i < a.len; i++) {
+  for (size_t i = 0; i < a.len; ++i) {
     if (variable_char(a.data[i]) != variable_char(b.data[i])) {
       return false;
     }

@@ -23,6 +23,8 @@ struct Param {
 
 struct Params {
   ngx_array_t sent;    // of Param, in the order in which they are sent
+  ngx_uint_t method;   // which of them is REQUEST_METHOD
+  bool has_id;         // one of them is REQUEST_ID
   ngx_array_t hidden;  // of ngx_str_t: headers not to be sent, by their variable's name after HTTP_
 };
 
@@ -31,29 +33,7 @@ struct Params {
 const Params* make_params(ngx_conf_t* cf, const ngx_array_t* source);
 
 // forktail_param NAME VALUE [if_not_empty]
-char* ngx_http_forktail_param_set(ngx_conf_t* cf, ngx_command_t* command, void* conf);
-
-// string_view::starts_with would pull the C++ library's exceptions into nginx.
-inline bool begins_with(std::string_view text, std::string_view prefix) {
-  return text.size() >= prefix.size() && ngx_memcmp(text.data(), prefix.data(), prefix.size()) == 0;
-}
-
-// Logs that the directive being read can not take `argument`, and what it can.
-inline char* refuse_argument(ngx_conf_t* cf, const ngx_str_t& argument, const char* cure) {
-  const auto* directive = static_cast<ngx_str_t*>(cf->args->elts);
-  ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"%V\" can not take \"%V\": %s", directive, &argument,
-                     cure);
-  return kConfError;
-}
-
-// The value of a directive's `argument` when it is KEY=value; `key` ends in "=".
-inline bool take_key(const ngx_str_t& argument, std::string_view key, ngx_str_t* value) {
-  if (!begins_with(view(argument), key)) {
-    return false;
-  }
-  *value = {argument.len - key.size(), argument.data + key.size()};
-  return true;
-}
+char* ngx_http_forktail_pass_set_param(ngx_conf_t* cf, ngx_command_t* command, void* conf);
 
 // The character that a header's character becomes in the name of its variable.
 inline u_char variable_char(u_char c) {

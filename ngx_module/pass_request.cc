@@ -1,4 +1,5 @@
 #include "pass.h"
+#include "queue_request.h"
 
 namespace forktail {
 namespace {
@@ -25,7 +26,7 @@ ngx_int_t append_body(ngx_http_request_t* r, ngx_chain_t* tail, const ngx_chain_
   return NGX_OK;
 }
 
-ngx_int_t ngx_http_forktail_pass_create_request(ngx_http_request_t* r) {
+ngx_int_t attach_packet(ngx_http_request_t* r) {
   ngx_http_upstream_t* u = r->upstream;
   PassContext* context = pass_context(r);
   stamp_packet(context);
@@ -40,6 +41,14 @@ ngx_int_t ngx_http_forktail_pass_create_request(ngx_http_request_t* r) {
   const ngx_chain_t* body = whole_body ? u->request_bufs : nullptr;
   u->request_bufs = link;
   return append_body(r, link, body);
+}
+
+ngx_int_t ngx_http_forktail_pass_create_request(ngx_http_request_t* r) {
+  const ngx_int_t rc = attach_packet(r);
+  if (rc != NGX_OK) {
+    leave_queue(r);  // nginx does not finalize an upstream that has no request
+  }
+  return rc;
 }
 
 // nginx calls this before it sends the request once more.
@@ -62,16 +71,11 @@ ngx_int_t ngx_http_forktail_pass_reinit_request(ngx_http_request_t* r) {
 void ngx_http_forktail_pass_abort_request(ngx_http_request_t*) {}
 
 // Called before the connection is given back or closed, so that whoever goes next finds it.
-void ngx_http_forktail_pass_finalize_request(ngx_http_request_t* r, ngx_int_t) {
-  const PassContext* context = pass_context(r);
-  if (context->ticket != nullptr) {
-    leave_queue(context->ticket);
-  }
-}
+void ngx_http_forktail_pass_finalize_request(ngx_http_request_t* r, ngx_int_t) { leave_queue(r); }
 
 // What nginx's own log lines call the upstream's protocol.
 void set_schema(ngx_http_upstream_t* u) {
-  if (u->ssl) {
+  if (speaks_tls(u)) {
     ngx_str_set(&u->schema, "suwsgi://");
   } else {
     ngx_str_set(&u->schema, "uwsgi://");
@@ -85,7 +89,13 @@ ngx_int_t resolve_target(ngx_http_request_t* r, ngx_http_complex_value_t* target
   if (ngx_http_complex_value(r, target, &url.url) != NGX_OK) {
     return NGX_ERROR;
   }
-  u->ssl = take_scheme(&url.url);
+  if (!set_tls(u, take_scheme(&url.url))) {
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "\"forktail_pass\" can not speak TLS to \"%V\": this nginx was built without "
+                  "--with-http_ssl_module",
+                  &url.url);
+    return NGX_ERROR;
+  }
   set_schema(u);
   url.no_resolve = 1;
   if (ngx_parse_url(r->pool, &url) != NGX_OK) {
@@ -112,12 +122,55 @@ ngx_int_t resolve_target(ngx_http_request_t* r, ngx_http_complex_value_t* target
   return NGX_OK;
 }
 
+// The upstream block that the request goes to; null when it goes to an address. As nginx itself
+// looks one up.
+const ngx_http_upstream_srv_conf_t* find_upstream(ngx_http_request_t* r) {
+  const ngx_http_upstream_resolved_t* resolved = r->upstream->resolved;
+  if (resolved == nullptr) {
+    return pass_loc_conf(r)->upstream.upstream;
+  }
+  const auto* conf = static_cast<const ngx_http_upstream_main_conf_t*>(
+      ngx_http_get_module_main_conf(r, ngx_http_upstream_module));
+  auto** all = static_cast<ngx_http_upstream_srv_conf_t**>(conf->upstreams.elts);
+  for (ngx_uint_t i = 0; i < conf->upstreams.nelts; ++i) {
+    const bool same_port =
+        (all[i]->port == 0 && resolved->no_port) || all[i]->port == resolved->port;
+    if (same_port && same_text(view(all[i]->host), view(resolved->host))) {
+      return all[i];
+    }
+  }
+  return nullptr;
+}
+
+const Queue* find_queue(ngx_http_request_t* r) {
+  const PassLocConf* conf = pass_loc_conf(r);
+  return conf->target != nullptr && conf->asks_upstream ? queue_of(find_upstream(r)) : &conf->queue;
+}
+
+bool may_keep(ngx_http_request_t* r) {
+  const PassLocConf* conf = pass_loc_conf(r);
+  if (conf->target == nullptr) {
+    return conf->keeps;
+  }
+  const auto* main_conf = static_cast<const PassMainConf*>(
+      ngx_http_get_module_main_conf(r, ngx_http_forktail_pass_module));
+  return keeps_connections(*main_conf, find_upstream(r));
+}
+
+// Its turn has come. If that has taken time the packet is made anew, since it may say how much.
+void take_turn(ngx_http_request_t* r) {
+  const ngx_int_t rc = pass_context(r)->made == ngx_current_msec ? NGX_OK : make_packet(r);
+  if (rc == NGX_OK) {
+    ngx_http_upstream_init(r);
+    return;
+  }
+  leave_queue(r);
+  ngx_http_finalize_request(r, rc);
+}
+
 // The body is there, or its beginning when it is passed on as it comes.
 void ngx_http_forktail_pass_start(ngx_http_request_t* r) {
-  const PassConf* conf = pass_conf(r);
-  if (conf->zone != nullptr) {
-    note_queue_time(r);
-  }
+  const PassLocConf* conf = pass_loc_conf(r);
   // An error page comes here after an unbuffered body was begun to be passed to another server.
   const bool needs_body = r->method != NGX_HTTP_GET && r->method != NGX_HTTP_HEAD;
   if (needs_body && conf->upstream.pass_request_body && body_is_cut(r)) {
@@ -127,40 +180,27 @@ void ngx_http_forktail_pass_start(ngx_http_request_t* r) {
     ngx_http_finalize_request(r, NGX_HTTP_BAD_GATEWAY);
     return;
   }
+  const Queue* queue = find_queue(r);
+  const bool queued = queue != nullptr && queue->zone != nullptr;
+  if (queued) {
+    note_queue_time(r);
+  }
   // Before it waits, so that what no packet can hold is refused at once and takes no place.
   const ngx_int_t rc = make_packet(r);
   if (rc != NGX_OK) {
     ngx_http_finalize_request(r, rc);
-    return;
-  }
-  if (conf->zone != nullptr) {
-    enter_queue(r, conf->zone, conf->queue->timeout);
+  } else if (queued) {
+    enter_queue(r, queue->zone, queue->timeout, take_turn);
   } else {
     ngx_http_upstream_init(r);
   }
-}
-
-// Whether nginx may keep the connection: a server that is told so spends effort on it.
-bool may_keep(ngx_http_request_t* r) {
-  const ngx_http_upstream_srv_conf_t* upstream = pass_conf(r)->upstream.upstream;
-  const auto* conf = static_cast<const PassMainConf*>(
-      ngx_http_get_module_main_conf(r, ngx_http_forktail_pass_module));
-  if (conf->keepalive == nullptr || upstream == nullptr || upstream->srv_conf == nullptr) {
-    return false;
-  }
-  // The `keepalive` directive has no interface but its own configuration, which begins, in all
-  // versions of nginx, with how many connections it keeps.
-  const void* keepalive = upstream->srv_conf[conf->keepalive->ctx_index];
-  return *static_cast<const ngx_uint_t*>(keepalive) != 0;
 }
 
 }  // namespace
 
 bool take_scheme(ngx_str_t* url) {
   for (const std::string_view scheme : {kPlain, kSecure}) {
-    if (url->len >= scheme.size() &&
-        ngx_strncasecmp(url->data, reinterpret_cast<u_char*>(const_cast<char*>(scheme.data())),
-                        scheme.size()) == 0) {
+    if (url->len >= scheme.size() && same_text({view(*url).data(), scheme.size()}, scheme)) {
       url->data += scheme.size();
       url->len -= scheme.size();
       return scheme == kSecure;
@@ -170,21 +210,21 @@ bool take_scheme(ngx_str_t* url) {
 }
 
 ngx_int_t ngx_http_forktail_pass_handler(ngx_http_request_t* r) {
-  PassConf* conf = pass_conf(r);
+  PassLocConf* conf = pass_loc_conf(r);
   auto* context = static_cast<PassContext*>(ngx_pcalloc(r->pool, sizeof(PassContext)));
   if (context == nullptr || ngx_http_upstream_create(r) != NGX_OK) {
     return NGX_HTTP_INTERNAL_SERVER_ERROR;
   }
   context->request = r;
-  context->keep_conn = may_keep(r);
 
   ngx_http_upstream_t* u = r->upstream;
   u->conf = &conf->upstream;
-  u->ssl = conf->tls.wanted;
+  set_tls(u, conf->tls.wanted);
   set_schema(u);
   if (conf->target != nullptr && resolve_target(r, conf->target) != NGX_OK) {
     return NGX_HTTP_INTERNAL_SERVER_ERROR;
   }
+  context->keep_conn = may_keep(r);
   u->output.tag = reinterpret_cast<ngx_buf_tag_t>(&ngx_http_forktail_pass_module);
   u->create_request = ngx_http_forktail_pass_create_request;
   u->reinit_request = ngx_http_forktail_pass_reinit_request;

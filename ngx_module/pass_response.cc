@@ -5,21 +5,12 @@ namespace {
 
 constexpr ngx_uint_t kHttp11 = 1001;
 
-// Where `keepalive` is configured, a response of a known length is enough to keep its connection:
-// whoever wrote that knows the server. Since 1.29.7 every upstream block has a cache. A server that
-// knows nothing of kept connections would find its connections used just when it closes them, and
-// a POST can not be sent once more: so there it has to say that it keeps them.
+// A server that knows nothing of kept connections would find its connections used just when it
+// closes them, and a POST can not be sent once more. So it has to say that it keeps them, whether
+// somebody wrote `keepalive` before it or nginx has a cache by default.
 bool agrees_to_keep(const ngx_http_upstream_headers_in_t& in) {
-#if nginx_version >= 1029007
-  static constexpr std::string_view kKeepAlive = "keep-alive";
   return in.connection != nullptr && !in.connection_close &&
-         ngx_strlcasestrn(in.connection->value.data,
-                          in.connection->value.data + in.connection->value.len,
-                          reinterpret_cast<u_char*>(const_cast<char*>(kKeepAlive.data())),
-                          kKeepAlive.size() - 1) != nullptr;
-#else
-  return !in.connection_close;
-#endif
+         has_text(view(in.connection->value), "keep-alive");
 }
 
 ngx_int_t ngx_http_forktail_pass_process_headers(ngx_http_request_t* r);
@@ -51,18 +42,12 @@ ngx_int_t refuse(const ngx_http_request_t* r, const char* what, const ngx_table_
   return NGX_HTTP_UPSTREAM_INVALID_HEADER;
 }
 
-bool is(const ngx_str_t& text, std::string_view expected) {
-  return text.len == expected.size() &&
-         ngx_strncasecmp(text.data, reinterpret_cast<u_char*>(const_cast<char*>(expected.data())),
-                         text.len) == 0;
-}
-
 // A length that two readers can understand differently is how responses are smuggled. Current nginx
 // refuses such headers itself, 1.22 takes the last one.
 ngx_int_t check_framing(const ngx_http_request_t* r, const ngx_table_elt_t* h) {
   const ngx_http_upstream_headers_in_t& seen = r->upstream->headers_in;
-  const bool length = is(h->key, "Content-Length");
-  if (!length && !is(h->key, "Transfer-Encoding")) {
+  const bool length = same_text(view(h->key), "Content-Length");
+  if (!length && !same_text(view(h->key), "Transfer-Encoding")) {
     return NGX_OK;
   }
   if (seen.content_length != nullptr || seen.transfer_encoding != nullptr) {
@@ -71,7 +56,7 @@ ngx_int_t check_framing(const ngx_http_request_t* r, const ngx_table_elt_t* h) {
   if (length && ngx_atoof(h->value.data, h->value.len) == NGX_ERROR) {
     return refuse(r, "a length that is no number", h);
   }
-  if (!length && !is(h->value, "chunked")) {
+  if (!length && !same_text(view(h->value), "chunked")) {
     return refuse(r, "an encoding that nobody asked for", h);
   }
   return NGX_OK;
@@ -216,7 +201,7 @@ ngx_int_t find_status_line(ngx_buf_t* buffer) {
   // A server gives an idle connection back by a line end. One that met the request on its way is
   // not part of the response.
   while (buffer->pos != buffer->last && (*buffer->pos == CR || *buffer->pos == LF)) {
-    buffer->pos++;
+    ++buffer->pos;
   }
   const std::string_view text(reinterpret_cast<char*>(buffer->pos),
                               static_cast<size_t>(buffer->last - buffer->pos));

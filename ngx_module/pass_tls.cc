@@ -1,4 +1,7 @@
+#include "conf_args.h"
 #include "pass.h"
+
+#if defined(FORKTAIL_TLS)
 
 namespace forktail {
 namespace {
@@ -29,7 +32,7 @@ ngx_int_t load_certificate(ngx_conf_t* cf, ngx_http_upstream_conf_t* upstream) {
   return upstream->ssl_passwords == nullptr ? NGX_ERROR : NGX_OK;
 }
 
-ngx_int_t load_trust(ngx_conf_t* cf, PassConf* conf) {
+ngx_int_t load_trust(ngx_conf_t* cf, PassLocConf* conf) {
   if (!conf->upstream.ssl_verify) {
     return NGX_OK;
   }
@@ -43,7 +46,7 @@ ngx_int_t load_trust(ngx_conf_t* cf, PassConf* conf) {
   return ngx_ssl_crl(cf, conf->upstream.ssl, &conf->tls.crl);
 }
 
-ngx_int_t create_ssl(ngx_conf_t* cf, PassConf* conf) {
+ngx_int_t create_ssl(ngx_conf_t* cf, PassLocConf* conf) {
   auto* ssl = static_cast<ngx_ssl_t*>(ngx_pcalloc(cf->pool, sizeof(ngx_ssl_t)));
   if (ssl == nullptr) {
     return NGX_ERROR;
@@ -78,8 +81,8 @@ void unset(T** pointer) {
 
 }  // namespace
 
-void init_tls(PassConf* conf) {
-#if nginx_version >= 1027004
+void init_tls(PassLocConf* conf) {
+#if defined(FORKTAIL_CERTIFICATE_CACHE)
   unset(&conf->upstream.ssl_certificate_cache);
 #endif
   conf->upstream.ssl_session_reuse = NGX_CONF_UNSET;
@@ -93,7 +96,7 @@ void init_tls(PassConf* conf) {
   conf->tls.verify_depth = NGX_CONF_UNSET_UINT;
 }
 
-ngx_int_t merge_tls(ngx_conf_t* cf, const PassConf& prev, PassConf* conf) {
+ngx_int_t merge_tls(ngx_conf_t* cf, const PassLocConf& prev, PassLocConf* conf) {
   ngx_http_upstream_conf_t& upstream = conf->upstream;
   ngx_conf_merge_value(upstream.ssl_session_reuse, prev.upstream.ssl_session_reuse, 1);
   ngx_conf_merge_value(upstream.ssl_server_name, prev.upstream.ssl_server_name, 0);
@@ -102,7 +105,7 @@ ngx_int_t merge_tls(ngx_conf_t* cf, const PassConf& prev, PassConf* conf) {
   ngx_conf_merge_ptr_value(upstream.ssl_certificate, prev.upstream.ssl_certificate, nullptr);
   ngx_conf_merge_ptr_value(upstream.ssl_certificate_key, prev.upstream.ssl_certificate_key,
                            nullptr);
-#if nginx_version >= 1027004
+#if defined(FORKTAIL_CERTIFICATE_CACHE)
   ngx_conf_merge_ptr_value(upstream.ssl_certificate_cache, prev.upstream.ssl_certificate_cache,
                            nullptr);
 #endif
@@ -119,54 +122,74 @@ ngx_int_t merge_tls(ngx_conf_t* cf, const PassConf& prev, PassConf* conf) {
   return tls.wanted ? create_ssl(cf, conf) : NGX_OK;
 }
 
-#if nginx_version >= 1027004
-char* ngx_http_forktail_ssl_certificate_cache_set(ngx_conf_t* cf, ngx_command_t*, void* pass) {
-  ngx_ssl_cache_t*& cache = static_cast<PassConf*>(pass)->upstream.ssl_certificate_cache;
+#if defined(FORKTAIL_CERTIFICATE_CACHE)
+char* ngx_http_forktail_pass_set_certificate_cache(ngx_conf_t* cf, ngx_command_t*, void* pass) {
+  ngx_ssl_cache_t*& cache = static_cast<PassLocConf*>(pass)->upstream.ssl_certificate_cache;
   if (cache != NGX_CONF_UNSET_PTR) {
-    return const_cast<char*>("is duplicate");
+    return kIsDuplicate;
   }
-  const auto* value = static_cast<ngx_str_t*>(cf->args->elts);
-  if (cf->args->nelts == 2 && view(value[1]) == "off") {
+  if (cf->args->nelts == 2 && view(argument(cf, 1)) == "off") {
     cache = nullptr;
     return NGX_CONF_OK;
   }
   ngx_int_t most = 0;
   time_t inactive = 10;
   time_t valid = 60;
-  for (ngx_uint_t i = 1; i < cf->args->nelts; i++) {
+  for (ngx_uint_t i = 1; i < cf->args->nelts; ++i) {
     ngx_str_t text;
-    if (take_key(value[i], "max=", &text)) {
+    if (take_key(argument(cf, i), "max=", &text)) {
       most = ngx_atoi(text.data, text.len);
       if (most <= 0) {
-        return refuse_argument(cf, value[i], "max is how many certificates to keep, above 0");
+        return refuse_argument(cf, argument(cf, i),
+                               "max is how many certificates to keep, above 0");
       }
-    } else if (take_key(value[i], "inactive=", &text)) {
+    } else if (take_key(argument(cf, i), "inactive=", &text)) {
       inactive = ngx_parse_time(&text, 1);
-    } else if (take_key(value[i], "valid=", &text)) {
+    } else if (take_key(argument(cf, i), "valid=", &text)) {
       valid = ngx_parse_time(&text, 1);
     } else {
-      return refuse_argument(cf, value[i], "it knows off, or max=N, inactive=TIME and valid=TIME");
+      return refuse_argument(cf, argument(cf, i),
+                             "it knows off, or max=N, inactive=TIME and valid=TIME");
     }
     if (inactive == NGX_ERROR || valid == NGX_ERROR) {
-      return refuse_argument(cf, value[i], "a time is such as 10s or 5m");
+      return refuse_argument(cf, argument(cf, i), "a time is such as 10s or 5m");
     }
   }
   if (most == 0) {
-    return refuse_argument(cf, value[1], "say how many certificates to keep, max=N");
+    return refuse_argument(cf, argument(cf, 1), "say how many certificates to keep, max=N");
   }
   cache = ngx_ssl_cache_init(cf->pool, static_cast<ngx_uint_t>(most), valid, inactive);
   return cache == nullptr ? kConfError : NGX_CONF_OK;
 }
 #endif
 
-char* ngx_http_forktail_ssl_password_file_set(ngx_conf_t* cf, ngx_command_t*, void* pass) {
-  ngx_http_upstream_conf_t& upstream = static_cast<PassConf*>(pass)->upstream;
+char* ngx_http_forktail_pass_set_password_file(ngx_conf_t* cf, ngx_command_t*, void* pass) {
+  ngx_http_upstream_conf_t& upstream = static_cast<PassLocConf*>(pass)->upstream;
   if (upstream.ssl_passwords != NGX_CONF_UNSET_PTR) {
-    return const_cast<char*>("is duplicate");
+    return kIsDuplicate;
   }
-  auto* value = static_cast<ngx_str_t*>(cf->args->elts);
-  upstream.ssl_passwords = ngx_ssl_read_password_file(cf, &value[1]);
+  upstream.ssl_passwords = ngx_ssl_read_password_file(cf, &argument(cf, 1));
   return upstream.ssl_passwords == nullptr ? kConfError : NGX_CONF_OK;
 }
 
 }  // namespace forktail
+
+#else
+
+namespace forktail {
+
+void init_tls(PassLocConf*) {}
+
+ngx_int_t merge_tls(ngx_conf_t* cf, const PassLocConf&, PassLocConf* conf) {
+  if (!conf->tls.wanted || conf->target != nullptr) {
+    return NGX_OK;
+  }
+  ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                     "\"forktail_pass\" can not speak TLS: this nginx was built without "
+                     "--with-http_ssl_module");
+  return NGX_ERROR;
+}
+
+}  // namespace forktail
+
+#endif

@@ -62,18 +62,18 @@ void QueueFifo::configure(ngx_uint_t limit, ngx_uint_t size) {
 QueueFifo::Entry QueueFifo::enter(ngx_uint_t seat, Place* place) {
   const Lock lock(this);
   if (waiting_ == 0 && active_ < limit_) {
-    held_[seat]++;
+    ++held_[seat];
     keep_order();
-    active_of_[seat]++;
-    active_++;
-    counters_.admitted++;
+    ++active_of_[seat];
+    ++active_;
+    ++counters_.admitted;
     return Entry::kAdmitted;
   }
   if (waiting_ >= size_ || free_ == kNone) {
-    counters_.full++;
+    ++counters_.full;
     return Entry::kFull;
   }
-  held_[seat]++;
+  ++held_[seat];
   keep_order();
   *place = take_node(seat);
   return Entry::kWaiting;
@@ -85,7 +85,7 @@ bool QueueFifo::collect(Place place) {
   if (node.state != State::kGranted) {
     return false;
   }
-  active_of_[node.seat]++;
+  ++active_of_[node.seat];
   free_node(place);
   return true;
 }
@@ -97,29 +97,41 @@ Granted QueueFifo::abandon(Place place, Exit why) {
   if (node.state == State::kWaiting) {
     unlink(place);
   } else {
-    counters_.admitted--;
-    counters_.waited--;
-    active_--;
+    --counters_.admitted;
+    --counters_.waited;
+    --active_;
   }
   free_node(place);
   const Granted granted = grant(node.seat);
   keep_order();
-  held_[node.seat]--;
+  --held_[node.seat];
   return granted;
 }
 
 Granted QueueFifo::leave(ngx_uint_t seat) {
   const Lock lock(this);
-  active_of_[seat]--;
-  active_--;
+  --active_of_[seat];
+  --active_;
   const Granted granted = grant(seat);
   keep_order();
-  held_[seat]--;
+  --held_[seat];
   return granted;
 }
 
-Granted QueueFifo::reclaim(ngx_uint_t seat) {
+Granted QueueFifo::settle(ngx_uint_t seat, uint32_t epoch) {
   const Lock lock(this);
+  const Granted granted = forget(seat);
+  keep_order();
+  epochs_[seat] = epoch;
+  return granted;
+}
+
+Granted QueueFifo::reclaim(ngx_uint_t seat, uint32_t epoch) {
+  const Lock lock(this);
+  return epochs_[seat] == epoch ? forget(seat) : Granted{};
+}
+
+Granted QueueFifo::forget(ngx_uint_t seat) {
   active_of_[seat] = 0;
   // Those that the process has let go may not have been woken.
   const SeatSet uncollected = rebuild(seat);
@@ -142,7 +154,7 @@ QueueFifo::Place QueueFifo::take_node(ngx_uint_t seat) {
   keep_order();
   (tail_ == kNone ? head_ : nodes()[tail_].next) = place;
   tail_ = place;
-  waiting_++;
+  ++waiting_;
   return place;
 }
 
@@ -155,7 +167,7 @@ void QueueFifo::unlink(Place place) {
   const Node& node = nodes()[place];
   (node.prev == kNone ? head_ : nodes()[node.prev].next) = node.next;
   (node.next == kNone ? tail_ : nodes()[node.next].prev) = node.prev;
-  waiting_--;
+  --waiting_;
 }
 
 // Makes the line, the free places and the counts anew, without what the seat `without` has. Returns
@@ -173,7 +185,7 @@ SeatSet QueueFifo::rebuild(ngx_uint_t without) {
       node.prev = tail_;
       *link = tail_ = place;
       link = &node.next;
-      waiting_++;
+      ++waiting_;
     }
   }
   *link = kNone;
@@ -189,7 +201,7 @@ SeatSet QueueFifo::rebuild(ngx_uint_t without) {
     if (node.state == State::kFree || node.seat == without) {
       free_node(place);
     } else if (node.state == State::kGranted) {
-      active_++;
+      ++active_;
       uncollected |= bit_of(node.seat);
     }
   }
@@ -204,9 +216,9 @@ Granted QueueFifo::grant(ngx_uint_t own) {
     node.state = State::kGranted;
     keep_order();
     unlink(place);
-    active_++;
-    counters_.admitted++;
-    counters_.waited++;
+    ++active_;
+    ++counters_.admitted;
+    ++counters_.waited;
     if (node.seat == own) {
       granted.own = true;
     } else {

@@ -10,7 +10,10 @@
 // a seat, which only its holder changes.
 #pragma once
 
-#include "ngx_http_forktail.h"
+extern "C" {
+#include <ngx_config.h>
+#include <ngx_core.h>
+}
 
 namespace forktail {
 
@@ -69,8 +72,13 @@ class QueueFifo {
   Granted abandon(Place place, Exit why);
   // A request is done with the backend.
   Granted leave(ngx_uint_t seat);
-  // Forgets all that the process that had `seat` left behind.
-  Granted reclaim(ngx_uint_t seat);
+  // The process of this epoch takes `seat`: forgets all that the one before it left behind.
+  Granted settle(ngx_uint_t seat, uint32_t epoch);
+  // Forgets all that the process of this epoch left behind. Nothing when another one has taken the
+  // seat since, and settled.
+  Granted reclaim(ngx_uint_t seat, uint32_t epoch);
+  // The epoch of the process that `seat` was settled by. Takes no lock.
+  uint32_t epoch(ngx_uint_t seat) const { return epochs_[seat]; }
   // Whether there is anything to reclaim. Takes no lock.
   bool holds(ngx_uint_t seat) const { return held_[seat] != 0; }
   // Whether a request that arrives now would have to wait. Takes no lock.
@@ -95,6 +103,7 @@ class QueueFifo {
   void free_node(Place place);
   void unlink(Place place);
   SeatSet rebuild(ngx_uint_t without);
+  Granted forget(ngx_uint_t seat);
   Granted grant(ngx_uint_t own);
 
   ngx_slab_pool_t* pool_;
@@ -110,6 +119,7 @@ class QueueFifo {
   Counters counters_;
   uint32_t active_of_[kSeats];  // requests of each seat that are at the backend
   uint32_t held_[kSeats];       // and those that have a place: all that is to be reclaimed
+  uint32_t epochs_[kSeats];     // of the process that all this is of
 };
 
 }  // namespace forktail

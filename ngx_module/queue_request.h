@@ -4,47 +4,47 @@
 // the request ends.
 #pragma once
 
-#include "queue_zone.h"
+#include "queue_conf.h"
 
 namespace forktail {
 
+// Sends a request on, or ends it when it can not. Called once, in enter_queue or later.
+using OnTurn = void (*)(ngx_http_request_t* r);
+
 struct QueueTicket {
-  ngx_queue_t link;  // in the zone's line, while it waits
+  NoConnection ident;
+  ngx_queue_t link;  // in this worker's line, while it waits
   ngx_http_request_t* request;
   // What the request was when it came. nginx can turn one that waits to something else, as
   // post_action does when the client leaves, and tells nobody.
   const ngx_http_upstream_t* upstream;
   void** loc_conf;
   bool post_action;
-  QueueZone* zone;
+  const QueueZone* zone;
+  OnTurn on_turn;
   ngx_msec_t since;
   ngx_msec_t waited;  // by its request, in queues before this one, and in this one when it is over
   ngx_event_t timer;
   QueueFifo::Place place;
   enum class State { kOutside, kWaiting, kActive, kRefused } state;
+  ngx_int_t refusal;  // the status with which it was refused
 };
 
-// The time that `r` has waited so far, in all queues, as $forktail_queue_time.
+// Gives $forktail_queue_time what `r` has waited until now. To be called before anything is made of
+// that for the server.
 void note_queue_time(ngx_http_request_t* r);
-// Lets `r`, whose packet is made, go on to nginx's upstream, at once or when its turn comes.
-// Answers 503 when it can not wait.
-void enter_queue(ngx_http_request_t* r, QueueZone* zone, ngx_msec_t timeout);
-// The backend is done with the request of `ticket`.
-void leave_queue(QueueTicket* ticket);
 
-// Says in the answer to a refused request when to come again.
-void install_queue_filter();
+// Lets `r`, which has a new r->upstream, go on by `on_turn`, at once or when its turn comes. Ends
+// it when it can not wait.
+void enter_queue(ngx_http_request_t* r, const QueueZone* zone, ngx_msec_t timeout, OnTurn on_turn);
 
-// In the master, when nothing can fail any more: gives all queues their limits.
-ngx_int_t ngx_http_forktail_queue_init_module(ngx_cycle_t* cycle);
+// The backend is done with `r`, or will not see it.
+void leave_queue(const ngx_http_request_t* r);
 
-// A worker's part: takes its seat, and cleans up after workers that died.
-ngx_int_t ngx_http_forktail_queue_init_process(ngx_cycle_t* cycle);
+// Lets those go that wait in this worker and whose turn has come.
+void advance_line(const QueueZone* zone);
 
-// forktail_queue_status: answers with all queues as one JSON object.
-char* ngx_http_forktail_queue_status_set(ngx_conf_t* cf, ngx_command_t* command, void* conf);
-
-// $forktail_queue_time
-ngx_int_t add_queue_variables(ngx_conf_t* cf);
+// The ticket by which `r` was refused, be it before it was turned to an error page; else null.
+const QueueTicket* refused_ticket(const ngx_http_request_t* r);
 
 }  // namespace forktail

@@ -3,9 +3,12 @@
 // A worker takes a seat when it starts and keeps it while it lives, which it proves by a record
 // lock: the kernel drops that lock with the process, whatever ends it, and no reused process id can
 // be mistaken for it. An eventfd per bit of a SeatSet, made by the master and inherited by all
-// workers of all generations, wakes those whose seats have that bit.
+// workers of all generations, wakes those whose seats have that bit. Each process that takes a seat
+// begins a new epoch of it: so whoever has an old one in mind, as the queue of an old configuration
+// has, learns that its holder is gone though the seat is taken.
 #pragma once
 
+#include "ngx_http_forktail.h"
 #include "queue_fifo.h"
 
 namespace forktail {
@@ -23,6 +26,8 @@ ngx_int_t take_seat(ngx_cycle_t* cycle, void (*woken)());
 
 // The seat of this process.
 ngx_uint_t own_seat();
+// Of the process that took `seat` last.
+uint32_t epoch_of(ngx_uint_t seat);
 
 void wake(const Granted& granted);
 

@@ -1,56 +1,14 @@
 #include "queue_zone.h"
 
-#include "pass.h"
+#include "conf_args.h"
+#include "queue_conf.h"
 
 namespace forktail {
 namespace {
 
-constexpr ngx_msec_t kDefaultTimeout = 60000;
-constexpr ngx_int_t kMaxSize = 65535;
 constexpr size_t kMinZonePages = 16;  // leaves room to raise SIZE by a reload
 
-char* parse_zone(ngx_conf_t* cf, const ngx_str_t& argument, ngx_str_t value, QueueConf* conf) {
-  constexpr const char* kCure = "a zone is NAME:SIZE, such as zone=app:64k, at least 8 pages large";
-  auto* colon = static_cast<u_char*>(ngx_strlchr(value.data, value.data + value.len, ':'));
-  if (colon == nullptr || colon == value.data) {
-    return refuse_argument(cf, argument, kCure);
-  }
-  ngx_str_t size = {static_cast<size_t>(value.data + value.len - colon - 1), colon + 1};
-  const ssize_t bytes = ngx_parse_size(&size);
-  if (bytes < static_cast<ssize_t>(8 * ngx_pagesize)) {
-    return refuse_argument(cf, argument, kCure);
-  }
-  conf->zone_name = {static_cast<size_t>(colon - value.data), value.data};
-  conf->zone_size = static_cast<size_t>(bytes);
-  return NGX_CONF_OK;
-}
-
-char* parse_argument(ngx_conf_t* cf, const ngx_str_t& argument, QueueConf* conf) {
-  ngx_str_t value;
-  if (take_key(argument, "active=", &value)) {
-    const ngx_int_t limit = ngx_atoi(value.data, value.len);
-    if (limit <= 0 || limit > kMaxSize) {
-      return refuse_argument(cf, argument,
-                             "active is 1 to 65535, four times the workers is a good one");
-    }
-    conf->limit = static_cast<ngx_uint_t>(limit);
-    return NGX_CONF_OK;
-  }
-  if (take_key(argument, "timeout=", &value)) {
-    const ngx_int_t timeout = ngx_parse_time(&value, 0);
-    if (timeout == NGX_ERROR || timeout == 0) {
-      return refuse_argument(cf, argument, "timeout is a time above 0, such as 500ms or 10s");
-    }
-    conf->timeout = static_cast<ngx_msec_t>(timeout);
-    return NGX_CONF_OK;
-  }
-  if (take_key(argument, "zone=", &value)) {
-    return parse_zone(cf, argument, value, conf);
-  }
-  return refuse_argument(cf, argument, "it knows active=N, timeout=T and zone=NAME:SIZE");
-}
-
-ngx_int_t init_zone(ngx_shm_zone_t* shm, void* old_data) {
+ngx_int_t ngx_http_forktail_queue_init_zone(ngx_shm_zone_t* shm, void* old_data) {
   auto* zone = static_cast<QueueZone*>(shm->data);
   auto* pool = reinterpret_cast<ngx_slab_pool_t*>(shm->shm.addr);
   if (old_data != nullptr) {
@@ -73,9 +31,9 @@ ngx_int_t init_zone(ngx_shm_zone_t* shm, void* old_data) {
 }
 
 // Doubled until it is enough, so that a small change of SIZE leaves a reloading nginx its zone.
-size_t default_zone_size(const QueueConf& conf) {
+size_t default_zone_size(const QueueArgs& args) {
   size_t size = kMinZonePages * ngx_pagesize;
-  while (size < QueueFifo::bytes_for(conf.size + conf.limit) + kMinZonePages / 2 * ngx_pagesize) {
+  while (size < QueueFifo::bytes_for(args.size + args.limit) + kMinZonePages / 2 * ngx_pagesize) {
     size *= 2;
   }
   return size;
@@ -92,21 +50,42 @@ ngx_int_t default_zone_name(ngx_conf_t* cf, const ngx_str_t& target, ngx_str_t* 
   return NGX_OK;
 }
 
-QueueZone* new_zone(ngx_conf_t* cf, ngx_shm_zone_t* shm, const QueueConf& conf) {
+QueueMainConf* main_conf_of(ngx_conf_t* cf) {
+  return static_cast<QueueMainConf*>(
+      ngx_http_conf_get_module_main_conf(cf, ngx_http_forktail_queue_module));
+}
+
+QueueZone* find_zone(ngx_conf_t* cf, const ngx_str_t& name) {
+  const ngx_array_t& zones = main_conf_of(cf)->zones;
+  auto** listed = static_cast<QueueZone**>(zones.elts);
+  for (ngx_uint_t i = 0; i < zones.nelts; ++i) {
+    if (view(listed[i]->shm->shm.name) == view(name)) {
+      return listed[i];
+    }
+  }
+  return nullptr;
+}
+
+QueueZone* new_zone(ngx_conf_t* cf, ngx_str_t name, size_t bytes, const QueueArgs& args) {
   auto* zone = static_cast<QueueZone*>(ngx_pcalloc(cf->pool, sizeof(QueueZone)));
-  if (zone == nullptr) {
+  auto* line = static_cast<QueueLine*>(ngx_pcalloc(cf->pool, sizeof(QueueLine)));
+  if (zone == nullptr || line == nullptr) {
     return nullptr;
   }
-  zone->shm = shm;
-  zone->size = conf.size;
-  zone->limit = conf.limit;
-  ngx_queue_init(&zone->line);
-  shm->data = zone;
-  shm->init = init_zone;
+  line->ident = {};
+  line->zone = zone;
+  ngx_queue_init(&line->tickets);
+  zone->line = line;
+  zone->size = args.size;
+  zone->limit = args.limit;
+  zone->shm = ngx_shared_memory_add(cf, &name, bytes, &ngx_http_forktail_queue_module);
+  if (zone->shm == nullptr) {
+    return nullptr;
+  }
+  zone->shm->data = zone;
+  zone->shm->init = ngx_http_forktail_queue_init_zone;
 
-  auto* main_conf = static_cast<PassMainConf*>(
-      ngx_http_conf_get_module_main_conf(cf, ngx_http_forktail_pass_module));
-  auto** listed = static_cast<QueueZone**>(ngx_array_push(&main_conf->zones));
+  auto** listed = static_cast<QueueZone**>(ngx_array_push(&main_conf_of(cf)->zones));
   if (listed == nullptr) {
     return nullptr;
   }
@@ -114,72 +93,49 @@ QueueZone* new_zone(ngx_conf_t* cf, ngx_shm_zone_t* shm, const QueueConf& conf) 
   return zone;
 }
 
-}  // namespace
-
-char* ngx_http_forktail_queue_set(ngx_conf_t* cf, ngx_command_t* command, void* conf) {
-  auto** slot = reinterpret_cast<QueueConf**>(static_cast<u_char*>(conf) + command->offset);
-  if (*slot != nullptr) {
-    return const_cast<char*>("is duplicate");
+// Looked at before nginx is asked for the zone again: it would complain of a size in bytes, which
+// mostly nobody wrote.
+bool agree(ngx_conf_t* cf, const QueueZone& zone, const QueueArgs& args) {
+  const ngx_str_t& name = zone.shm->shm.name;
+  if (zone.size != args.size || zone.limit != args.limit) {
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "\"forktail_queue\" zone \"%V\" has SIZE %ui and active=%ui, and %ui and "
+                       "active=%ui elsewhere: give both the same, or each a zone= of its own",
+                       &name, zone.size, zone.limit, args.size, args.limit);
+    return false;
   }
-  auto* queue = static_cast<QueueConf*>(ngx_pcalloc(cf->pool, sizeof(QueueConf)));
-  if (queue == nullptr) {
-    return kConfError;
+  if (args.zone_size != 0 && args.zone_size != zone.shm->shm.size) {
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "\"forktail_queue\" zone \"%V\" is %uz bytes large, and %uz elsewhere: give "
+                       "both the same zone=NAME:SIZE",
+                       &name, zone.shm->shm.size, args.zone_size);
+    return false;
   }
-  *slot = queue;
-  const auto* value = static_cast<ngx_str_t*>(cf->args->elts);
-  if (cf->args->nelts == 2 && view(value[1]) == "off") {
-    queue->off = true;
-    return NGX_CONF_OK;
-  }
-  const ngx_int_t size = ngx_atoi(value[1].data, value[1].len);
-  if (size < 0 || size > kMaxSize) {
-    return refuse_argument(cf, value[1], "SIZE is how many requests may wait, 0 to 65535");
-  }
-  queue->size = static_cast<ngx_uint_t>(size);
-  queue->timeout = kDefaultTimeout;
-  for (ngx_uint_t i = 2; i < cf->args->nelts; i++) {
-    char* rc = parse_argument(cf, value[i], queue);
-    if (rc != NGX_CONF_OK) {
-      return rc;
-    }
-  }
-  if (queue->limit == 0) {
-    return refuse_argument(cf, value[1], "say how many requests may be at the backend, active=N");
-  }
-  return NGX_CONF_OK;
+  return true;
 }
 
-QueueZone* add_queue_zone(ngx_conf_t* cf, const QueueConf& conf, const ngx_str_t& target) {
-  ngx_str_t name = conf.zone_name;
-  size_t size = conf.zone_size;
+}  // namespace
+
+QueueZone* add_queue_zone(ngx_conf_t* cf, const QueueArgs& args, const ngx_str_t* target) {
+  ngx_str_t name = args.zone_name;
+  size_t bytes = args.zone_size;
   if (name.len == 0) {
-    if (target.len == 0) {
+    if (target == nullptr) {
       ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                          "\"forktail_queue\" needs zone=NAME:SIZE here, since \"forktail_pass\" "
                          "has variables");
       return nullptr;
     }
-    if (default_zone_name(cf, target, &name) != NGX_OK) {
+    if (default_zone_name(cf, *target, &name) != NGX_OK) {
       return nullptr;
     }
-    size = default_zone_size(conf);
+    bytes = default_zone_size(args);
   }
-  ngx_shm_zone_t* shm = ngx_shared_memory_add(cf, &name, size, &ngx_http_forktail_pass_module);
-  if (shm == nullptr) {
-    return nullptr;
+  QueueZone* zone = find_zone(cf, name);
+  if (zone == nullptr) {
+    return new_zone(cf, name, bytes, args);
   }
-  if (shm->data == nullptr) {
-    return new_zone(cf, shm, conf);
-  }
-  auto* zone = static_cast<QueueZone*>(shm->data);
-  if (zone->size != conf.size || zone->limit != conf.limit) {
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "\"forktail_queue\" zone \"%V\" has SIZE %ui and active=%ui, and %ui and "
-                       "active=%ui elsewhere: give both the same, or each a zone= of its own",
-                       &name, zone->size, zone->limit, conf.size, conf.limit);
-    return nullptr;
-  }
-  return zone;
+  return agree(cf, *zone, args) ? zone : nullptr;
 }
 
 }  // namespace forktail

@@ -38,8 +38,8 @@ def nginx_version():
     return tuple(int(n) for n in re.search(r"/(\d+)\.(\d+)\.(\d+)", text).groups())
 
 
-# What a response must say since nginx keeps connections without being asked to.
-KEEP = "Connection: keep-alive\r\n" if nginx_version() >= (1, 29, 7) else ""
+# What a response must say for its connection to be kept.
+KEEP = "Connection: keep-alive\r\n"
 
 
 class Nginx:

@@ -68,7 +68,7 @@ class Rig:
         self.server = Server(home / "app.sock", self.backend)
         self.nginx = Nginx(home, f"{http} upstream app {{ server unix:{home}/app.sock; }}", f"""
             location / {{ forktail_pass app; forktail_queue {queue}; {extra} }}
-            location = /status {{ forktail_queue_status; }}
+            location = /status {{ forktail_queue_report; }}
             {server}
         """, workers, main=main)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from lib.tools import give_up
-from pass_support import IMAGE_FILTER, KEEP, LIMIT, NGINX, Nginx, Server, chunked, free_port, head, read_exactly, response, wait_for
+from pass_support import IMAGE_FILTER, LIMIT, NGINX, Nginx, Server, chunked, free_port, head, read_exactly, response, wait_for
 
 
 @pytest.fixture(params=["on", "off"], ids=["buffered", "unbuffered"])
@@ -211,8 +211,7 @@ def test_bytes_after_a_response_without_a_body_are_excess(two_requests, method, 
     assert server.connections == 2
 
 
-@pytest.mark.skipif(not KEEP, reason="this nginx keeps connections only where it is configured to")
-def test_where_nginx_keeps_by_default_the_server_has_to_agree(two_requests):
+def test_a_connection_is_kept_only_when_the_server_agrees(two_requests):
     two_requests.closed = True
     responses, server = two_requests(response(b"hello", keep=""))
     assert [r.body for r in responses] == [b"hello"] * 2

@@ -47,7 +47,7 @@ invalid value "yes" in "forktail" directive, it must be "on" or "off"
     forktail_header "X Request";
 --- must_die
 --- error_log
-"forktail_header" has the value "X Request", it must be a header's name of letters, digits and "-"
+"forktail_header" can not take "X Request": it must be a header's name of letters, digits and "-"
 
 
 
@@ -56,7 +56,7 @@ invalid value "yes" in "forktail" directive, it must be "on" or "off"
     forktail_header X_Request_ID;
 --- must_die
 --- error_log
-"forktail_header" has the value "X_Request_ID", it must be a header's name of letters, digits and "-"
+"forktail_header" can not take "X_Request_ID": it must be a header's name of letters, digits and "-"
 
 
 
@@ -65,7 +65,7 @@ invalid value "yes" in "forktail" directive, it must be "on" or "off"
     forktail_header "";
 --- must_die
 --- error_log
-"forktail_header" has the value "", it must be a header's name such as X-Request-ID
+"forktail_header" can not take "": it must be a header's name such as X-Request-ID
 
 
 
@@ -74,7 +74,7 @@ invalid value "yes" in "forktail" directive, it must be "on" or "off"
     forktail_header content-length;
 --- must_die
 --- error_log
-"forktail_header" has the value "content-length", which has a meaning of its own, it must be a header such as X-Request-ID
+"forktail_header" can not take "content-length": it has a meaning of its own, it must be a header such as X-Request-ID
 
 
 
@@ -83,7 +83,7 @@ invalid value "yes" in "forktail" directive, it must be "on" or "off"
     forktail_header Server;
 --- must_die
 --- error_log
-"forktail_header" has the value "Server", which has a meaning of its own, it must be a header such as X-Request-ID
+"forktail_header" can not take "Server": it has a meaning of its own, it must be a header such as X-Request-ID
 
 
 
@@ -92,7 +92,7 @@ invalid value "yes" in "forktail" directive, it must be "on" or "off"
     forktail_header Traceparent;
 --- must_die
 --- error_log
-"forktail_header" has the value "Traceparent", which has a meaning of its own
+"forktail_header" can not take "Traceparent": it has a meaning of its own
 
 
 
@@ -111,7 +111,7 @@ invalid value "yes" in "forktail" directive, it must be "on" or "off"
     forktail_format ulid;
 --- must_die
 --- error_log
-"forktail_format" has the value "ulid", it must be "hex", "uuid" or "random"
+"forktail_format" can not take "ulid": it must be "hex", "uuid" or "random"
 
 
 
@@ -130,7 +130,7 @@ invalid value "yes" in "forktail" directive, it must be "on" or "off"
     forktail_trust proxy.example.com;
 --- must_die
 --- error_log
-"forktail_trust" has the value "proxy.example.com", it must be an address or a CIDR such as 10.0.0.0/8 or fd00::/8, "unix:", "all" or "none"
+"forktail_trust" can not take "proxy.example.com": it must be an address or a CIDR such as 10.0.0.0/8 or fd00::/8, "unix:", "all" or "none"
 
 
 
@@ -139,7 +139,7 @@ invalid value "yes" in "forktail" directive, it must be "on" or "off"
     forktail_trust 10.0.0.0/33;
 --- must_die
 --- error_log
-"forktail_trust" has the value "10.0.0.0/33", it must be an address or a CIDR
+"forktail_trust" can not take "10.0.0.0/33": it must be an address or a CIDR
 
 
 
@@ -148,7 +148,7 @@ invalid value "yes" in "forktail" directive, it must be "on" or "off"
     forktail_trust unix:/run/a.sock;
 --- must_die
 --- error_log
-"forktail_trust" has the value "unix:/run/a.sock", it must be an address or a CIDR
+"forktail_trust" can not take "unix:/run/a.sock": it must be an address or a CIDR
 
 
 
@@ -157,7 +157,7 @@ invalid value "yes" in "forktail" directive, it must be "on" or "off"
     forktail_trust 10.0.0.0/8 all;
 --- must_die
 --- error_log
-"forktail_trust" has the value "all" beside another one, but "all" and "none" must stand alone
+"forktail_trust" can not take "all": "all" and "none" must stand alone
 
 
 
@@ -167,7 +167,7 @@ invalid value "yes" in "forktail" directive, it must be "on" or "off"
     forktail_trust 10.0.0.0/8;
 --- must_die
 --- error_log
-"forktail_trust" has the value "10.0.0.0/8" beside another one, but "all" and "none" must stand alone
+"forktail_trust" can not take "10.0.0.0/8": "all" and "none" must stand alone
 
 
 
@@ -203,7 +203,7 @@ invalid value "w3c" in "forktail_trace_context" directive, it must be "on" or "o
     forktail_response_header "X:";
 --- must_die
 --- error_log
-"forktail_response_header" has the value "X:", it must be a header's name of letters, digits and "-"
+"forktail_response_header" can not take "X:": it must be a header's name of letters, digits and "-"
 
 
 
@@ -212,7 +212,7 @@ invalid value "w3c" in "forktail_trace_context" directive, it must be "on" or "o
     location / { forktail_response_header Location; }
 --- must_die
 --- error_log
-"forktail_response_header" has the value "Location", which has a meaning of its own
+"forktail_response_header" can not take "Location": it has a meaning of its own
 
 
 
@@ -269,7 +269,7 @@ invalid value "maybe" in "forktail_override_request_id" directive, it must be "o
     forktail_header set-cookie;
 --- must_die
 --- error_log
-"forktail_header" has the value "set-cookie", which has a meaning of its own
+"forktail_header" can not take "set-cookie": it has a meaning of its own
 
 
 
@@ -278,7 +278,7 @@ invalid value "maybe" in "forktail_override_request_id" directive, it must be "o
     location / { forktail_response_header Vary; }
 --- must_die
 --- error_log
-"forktail_response_header" has the value "Vary", which has a meaning of its own
+"forktail_response_header" can not take "Vary": it has a meaning of its own
 
 
 
@@ -287,7 +287,7 @@ invalid value "maybe" in "forktail_override_request_id" directive, it must be "o
     forktail_response_header WWW-Authenticate;
 --- must_die
 --- error_log
-"forktail_response_header" has the value "WWW-Authenticate", which has a meaning of its own
+"forktail_response_header" can not take "WWW-Authenticate": it has a meaning of its own
 
 
 
@@ -296,7 +296,7 @@ invalid value "maybe" in "forktail_override_request_id" directive, it must be "o
     forktail_response_header Link;
 --- must_die
 --- error_log
-"forktail_response_header" has the value "Link", which has a meaning of its own
+"forktail_response_header" can not take "Link": it has a meaning of its own
 
 
 
@@ -305,4 +305,4 @@ invalid value "maybe" in "forktail_override_request_id" directive, it must be "o
     forktail_response_header Retry-After;
 --- must_die
 --- error_log
-"forktail_response_header" has the value "Retry-After", which has a meaning of its own
+"forktail_response_header" can not take "Retry-After": it has a meaning of its own

@@ -6,7 +6,7 @@ use Pass;
 
 no_long_string();
 repeat_each(2);
-plan tests => repeat_each() * 72;
+plan tests => repeat_each() * 82;
 run_tests();
 
 __DATA__
@@ -45,7 +45,7 @@ qr/value must be between 0 and 255/
 location / { forktail_pass 127.0.0.1:1; forktail_param FORKTAIL_SENT 1; }
 --- must_die
 --- error_log eval
-qr/"forktail_param" can not set "FORKTAIL_SENT": the module itself sends it, remove the directive/
+qr/"forktail_param" can not take "FORKTAIL_SENT": the module itself sends it, remove the directive/
 
 
 
@@ -54,7 +54,7 @@ qr/"forktail_param" can not set "FORKTAIL_SENT": the module itself sends it, rem
 location / { forktail_pass 127.0.0.1:1; forktail_param UWSGI_KEEP_CONN 1; }
 --- must_die
 --- error_log eval
-qr/"forktail_param" can not set "UWSGI_KEEP_CONN": the module itself sends it/
+qr/"forktail_param" can not take "UWSGI_KEEP_CONN": the module itself sends it/
 
 
 
@@ -63,7 +63,7 @@ qr/"forktail_param" can not set "UWSGI_KEEP_CONN": the module itself sends it/
 location / { forktail_pass 127.0.0.1:1; forktail_param "" 1; }
 --- must_die
 --- error_log eval
-qr/"forktail_param" has an empty name: name a variable, such as APP_ENV/
+qr/"forktail_param" can not take "": name a variable, such as APP_ENV/
 
 
 
@@ -339,3 +339,51 @@ location / { forktail_pass 127.0.0.1:1; forktail_queue 10 active=65536; }
 --- must_die
 --- error_log eval
 qr/"forktail_queue" can not take "active=65536": active is 1 to 65535/
+
+
+
+=== TEST 37: a queue's answer that is no error
+--- pass
+forktail_queue_status 200;
+--- must_die
+--- error_log
+value must be between 400 and 599
+
+
+
+=== TEST 38: a queue's log level that nginx does not have
+--- pass
+forktail_queue_log_level loud;
+--- must_die
+--- error_log
+invalid value "loud"
+
+
+
+=== TEST 39: two queues of an upstream block
+--- http_config
+upstream app { server unix:/tmp/app.sock; forktail_queue 1 active=1; forktail_queue 2 active=1; }
+--- pass
+--- must_die
+--- error_log
+"forktail_queue" directive is duplicate
+
+
+
+=== TEST 40: unequal queues on the way to one target, whose zones nobody named
+--- config
+location /a { forktail_pass 127.0.0.1:1; forktail_queue 10 active=1; }
+location /b { forktail_pass 127.0.0.1:1; forktail_queue 60000 active=1; }
+--- must_die
+--- error_log
+"forktail_queue" zone "forktail_queue:127.0.0.1:1" has SIZE 10 and active=1, and 60000 and active=1 elsewhere
+
+
+
+=== TEST 41: a zone of two sizes
+--- config
+location /a { forktail_pass 127.0.0.1:1; forktail_queue 10 active=1 zone=a:64k; }
+location /b { forktail_pass 127.0.0.1:1; forktail_queue 10 active=1 zone=a:128k; }
+--- must_die
+--- error_log
+"forktail_queue" zone "a" is 65536 bytes large, and 131072 elsewhere

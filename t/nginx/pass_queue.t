@@ -6,7 +6,7 @@ use Pass;
 
 no_long_string();
 repeat_each(2);
-plan tests => repeat_each() * 39;
+plan tests => repeat_each() * 48;
 run_tests();
 
 __DATA__
@@ -59,7 +59,7 @@ X-Time: 0.000
 --- config
 location /a { forktail_pass 127.0.0.1:1; forktail_queue 10 active=2 zone=app:64k; }
 location /b { forktail_pass 127.0.0.1:2; forktail_queue 10 active=2 zone=app:64k; }
-location / { forktail_queue_status; }
+location / { forktail_queue_report; }
 --- response_headers
 Content-Type: application/json
 --- response_body
@@ -71,7 +71,7 @@ Content-Type: application/json
 
 === TEST 6: the state without queues
 --- config
-location / { forktail_queue_status; }
+location / { forktail_queue_report; }
 --- response_body
 {}
 
@@ -80,7 +80,7 @@ location / { forktail_queue_status; }
 === TEST 7: the state after a request, which failed
 --- config
 location /x { forktail_pass 127.0.0.1:1; forktail_queue 10 active=2; }
-location / { forktail_queue_status; }
+location / { forktail_queue_report; }
 --- request eval
 ["GET /x", "GET /"]
 --- error_code eval
@@ -92,7 +92,7 @@ location / { forktail_queue_status; }
 
 === TEST 8: the state for HEAD
 --- config
-location / { forktail_queue_status; }
+location / { forktail_queue_report; }
 --- request
 HEAD /
 --- response_headers
@@ -103,7 +103,7 @@ Content-Length: 3
 
 === TEST 9: the state is not for POST
 --- config
-location / { forktail_queue_status; }
+location / { forktail_queue_report; }
 --- request
 POST /
 --- error_code: 405
@@ -131,3 +131,46 @@ forktail_queue 10 active=2; forktail_param X_WAITED $forktail_queue_time;
 --- app: X_WAITED
 --- response_body
 X_WAITED=0.000
+
+
+
+=== TEST 12: a queue of an upstream block
+--- http_config
+upstream app { server unix:$TEST_NGINX_HTML_DIR/app.sock; forktail_queue 10 active=2; }
+--- config
+location / { forktail_pass app; add_header X-Time $forktail_queue_time; }
+--- tcp_listen: $TEST_NGINX_HTML_DIR/app.sock
+--- tcp_reply eval
+"HTTP/1.1 204 No Content\r\n\r\n"
+--- error_code: 204
+--- response_headers
+X-Time: 0.000
+
+
+
+=== TEST 13: it is found by a name of variables, too
+--- http_config
+upstream app { server unix:$TEST_NGINX_HTML_DIR/app.sock; forktail_queue 10 active=2; }
+--- config
+set $name app;
+location / { forktail_pass $name; add_header X-Time $forktail_queue_time; }
+--- tcp_listen: $TEST_NGINX_HTML_DIR/app.sock
+--- tcp_reply eval
+"HTTP/1.1 204 No Content\r\n\r\n"
+--- error_code: 204
+--- response_headers
+X-Time: 0.000
+
+
+
+=== TEST 14: a location says that it has none
+--- http_config
+upstream app { server unix:$TEST_NGINX_HTML_DIR/app.sock; forktail_queue 10 active=2; }
+--- config
+location / { forktail_pass app; forktail_queue off; add_header X-Time "[$forktail_queue_time]"; }
+--- tcp_listen: $TEST_NGINX_HTML_DIR/app.sock
+--- tcp_reply eval
+"HTTP/1.1 204 No Content\r\n\r\n"
+--- error_code: 204
+--- response_headers
+X-Time: []

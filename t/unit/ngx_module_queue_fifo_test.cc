@@ -27,7 +27,7 @@ constexpr ngx_uint_t kDead = 2;
 
 struct Zone {
   ngx_slab_pool_t pool;
-  unsigned char room[3 * 4096];
+  unsigned char room[5 * 4096];
 
   QueueFifo* fifo() { return reinterpret_cast<QueueFifo*>(&pool + 1); }
 };
@@ -103,8 +103,8 @@ class QueueFifoDeath : public testing::Test {
   }
 
   void expect_rights_after_reclaim(QueueFifo* fifo) const {
-    fifo->reclaim(kDead);
-    fifo->reclaim(kDying);
+    fifo->reclaim(kDead, 0);
+    fifo->reclaim(kDying, 0);
     const QueueFifo::Status status = fifo->status();
     EXPECT_EQ(status.active + status.waiting, active_ + waiting_.size());
     EXPECT_EQ(status.active, std::min<size_t>(status.limit, active_ + waiting_.size()));
@@ -133,8 +133,8 @@ class QueueFifoDeath : public testing::Test {
         fifo->abandon(place, QueueFifo::Exit::kLeft);
       }
     }
-    fifo->reclaim(kDying);
-    fifo->reclaim(kDead);
+    fifo->reclaim(kDying, 0);
+    fifo->reclaim(kDead, 0);
     expect_empty(fifo);
   }
 
@@ -214,7 +214,20 @@ TEST_F(QueueFifoDeath, WhileItReclaims) {
   for (const ngx_uint_t seat : {kDead, kLiving, kDead, kDying, kLiving, kDead}) {
     enter(seat);
   }
-  dies_in([this] { fifo_->reclaim(kDead); });
+  dies_in([this] { fifo_->reclaim(kDead, 0); });
+}
+
+TEST_F(QueueFifoDeath, WhatTheProcessOfAnOldEpochLeftIsReclaimedAndNothingOfALaterOne) {
+  fifo_->settle(kDying, 5);
+  enter(kDying);
+  fifo_->reclaim(kDying, 4);
+  EXPECT_EQ(fifo_->status().active, 1U);
+  EXPECT_EQ(fifo_->epoch(kDying), 5U);
+  fifo_->reclaim(kDying, 5);
+  EXPECT_EQ(fifo_->status().active, 0U);
+  enter(kDying);
+  fifo_->settle(kDying, 6);  // whoever sits down there next
+  EXPECT_EQ(fifo_->status().active, 0U);
 }
 
 }  // namespace

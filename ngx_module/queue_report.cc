@@ -1,12 +1,13 @@
-#include "pass.h"
-#include "queue_request.h"
+#include "queue_report.h"
+
+#include "queue_conf.h"
 
 namespace forktail {
 namespace {
 
 // `text` as the inside of a JSON string; zone names can hold anything that a configuration can.
 u_char* put_escaped(u_char* out, const ngx_str_t& text) {
-  for (size_t i = 0; i < text.len; i++) {
+  for (size_t i = 0; i < text.len; ++i) {
     const u_char c = text.data[i];
     if (c == '"' || c == '\\' || c < 0x20) {
       out = ngx_sprintf(out, "\\u%04xd", static_cast<unsigned>(c));
@@ -43,7 +44,7 @@ ngx_int_t send_json(ngx_http_request_t* r, ngx_buf_t* body) {
   return ngx_http_output_filter(r, &out);
 }
 
-ngx_int_t ngx_http_forktail_queue_status_handler(ngx_http_request_t* r) {
+ngx_int_t ngx_http_forktail_queue_report_handler(ngx_http_request_t* r) {
   if (!(r->method & (NGX_HTTP_GET | NGX_HTTP_HEAD))) {
     return NGX_HTTP_NOT_ALLOWED;
   }
@@ -51,12 +52,11 @@ ngx_int_t ngx_http_forktail_queue_status_handler(ngx_http_request_t* r) {
   if (rc != NGX_OK) {
     return rc;
   }
-  const auto* conf = static_cast<const PassMainConf*>(
-      ngx_http_get_module_main_conf(r, ngx_http_forktail_pass_module));
+  const QueueMainConf* conf = queue_main_conf(r);
   auto** zones = static_cast<QueueZone**>(conf->zones.elts);
   constexpr size_t kNumbers = 128 + 9 * NGX_INT64_LEN;  // the longest text around a zone's name
   size_t size = sizeof("{}\n");
-  for (ngx_uint_t i = 0; i < conf->zones.nelts; i++) {
+  for (ngx_uint_t i = 0; i < conf->zones.nelts; ++i) {
     size += kNumbers + (sizeof("\\u0000") - 1) * zones[i]->shm->shm.name.len;
   }
   ngx_buf_t* body = ngx_create_temp_buf(r->pool, size);
@@ -64,7 +64,7 @@ ngx_int_t ngx_http_forktail_queue_status_handler(ngx_http_request_t* r) {
     return NGX_HTTP_INTERNAL_SERVER_ERROR;
   }
   *body->last++ = '{';
-  for (ngx_uint_t i = 0; i < conf->zones.nelts; i++) {
+  for (ngx_uint_t i = 0; i < conf->zones.nelts; ++i) {
     if (i != 0) {
       *body->last++ = ',';
     }
@@ -77,10 +77,10 @@ ngx_int_t ngx_http_forktail_queue_status_handler(ngx_http_request_t* r) {
 
 }  // namespace
 
-char* ngx_http_forktail_queue_status_set(ngx_conf_t* cf, ngx_command_t*, void*) {
+char* ngx_http_forktail_queue_report_set(ngx_conf_t* cf, ngx_command_t*, void*) {
   auto* core = static_cast<ngx_http_core_loc_conf_t*>(
       ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module));
-  core->handler = ngx_http_forktail_queue_status_handler;
+  core->handler = ngx_http_forktail_queue_report_handler;
   return NGX_CONF_OK;
 }
 

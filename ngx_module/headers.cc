@@ -1,4 +1,4 @@
-#include "id_headers.h"
+#include "headers.h"
 
 namespace forktail {
 namespace {

@@ -13,7 +13,7 @@ namespace forktail::server {
 
 namespace {
 
-struct Frame {
+struct MailFrame {
   MailKind kind;
   KeptId id;
   std::uint32_t membership;
@@ -50,13 +50,13 @@ std::vector<int> Mailboxes::descriptors() const {
 int Mailboxes::incoming(int seat) const { return ends_[static_cast<std::size_t>(seat) * 2].get(); }
 
 bool Mailboxes::post(int seat, const Mail& mail, int descriptor) const {
-  const Frame frame{mail.kind, mail.id, mail.membership};
+  const MailFrame frame{mail.kind, mail.id, mail.membership};
   return send_message(ends_[static_cast<std::size_t>(seat) * 2 + 1].get(),
                       std::as_bytes(std::span(&frame, 1)), descriptor);
 }
 
 bool Mailboxes::take(int seat, Mail& mail) const {
-  Frame frame{};
+  MailFrame frame{};
   if (receive_message(incoming(seat), std::as_writable_bytes(std::span(&frame, 1)),
                       mail.descriptor) != sizeof(frame)) {
     return false;

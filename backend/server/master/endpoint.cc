@@ -64,13 +64,13 @@ void Endpoint::attend() {
     if (!client.asked) {
       read_question(entry->first, client);
     }
-    const bool over = client.answered && write_answer(client);
-    if (over) {
+    const bool is_over = client.answered && write_answer(client);
+    if (is_over) {
       // The peer sees the end only when it has read everything, also on TCP.
       shutdown(client.descriptor.get(), SHUT_WR);
     }
     const bool late = (!client.asked || client.answered) && client.deadline <= Clock::now();
-    entry = over || late || !client.descriptor ? clients_.erase(entry) : std::next(entry);
+    entry = is_over || late || !client.descriptor ? clients_.erase(entry) : std::next(entry);
   }
 }
 
@@ -154,11 +154,11 @@ void Endpoint::finish() {
   while (Clock::now() < end) {
     for (auto entry = clients_.begin(); entry != clients_.end();) {
       Client& client = entry->second;
-      const bool over = !client.answered || write_answer(client);
-      if (over && client.answered) {
+      const bool is_over = !client.answered || write_answer(client);
+      if (is_over && client.answered) {
         client.descriptor.release();
       }
-      entry = over ? clients_.erase(entry) : std::next(entry);
+      entry = is_over ? clients_.erase(entry) : std::next(entry);
     }
     if (clients_.empty()) {
       return;

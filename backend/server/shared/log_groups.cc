@@ -12,17 +12,17 @@ std::size_t bytes_a_seat(int threads) {
   return sizeof(log::Order) + sizeof(log::Group) * static_cast<std::size_t>(threads);
 }
 
-std::size_t bytes_for(int seats, int threads) {
+std::size_t group_bytes(int seats, int threads) {
   return bytes_a_seat(threads) * static_cast<std::size_t>(seats);
 }
 
 }  // namespace
 
 LogGroups::LogGroups(int seats, int threads)
-    : threads_(threads), memory_(kWhat, bytes_for(seats, threads)) {}
+    : threads_(threads), memory_(kWhat, group_bytes(seats, threads)) {}
 
 LogGroups::LogGroups(int memfd, int seats, int threads)
-    : threads_(threads), memory_(kWhat, bytes_for(seats, threads), Descriptor(memfd)) {}
+    : threads_(threads), memory_(kWhat, group_bytes(seats, threads), Descriptor(memfd)) {}
 
 log::Gathering LogGroups::of(int worker) const {
   assert(worker >= 1);

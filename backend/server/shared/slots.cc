@@ -18,7 +18,7 @@ static_assert(sizeof(Board) <= kBoardSize);
 static_assert(std::atomic<SlotState>::is_always_lock_free &&
               std::atomic<std::uint64_t>::is_always_lock_free);
 
-std::size_t bytes_for(int seats, int threads) {
+std::size_t slot_bytes(int seats, int threads) {
   const auto count = static_cast<std::size_t>(seats);
   return kBoardSize + count * (sizeof(Seat) + static_cast<std::size_t>(threads) * kSlotStride);
 }
@@ -149,12 +149,12 @@ void Slot::clear() noexcept {
 }
 
 Slots::Slots(int seats, int threads)
-    : seats_(seats), threads_(threads), memory_("the workers' slots", bytes_for(seats, threads)) {}
+    : seats_(seats), threads_(threads), memory_("the workers' slots", slot_bytes(seats, threads)) {}
 
 Slots::Slots(int memfd, int seats, int threads)
     : seats_(seats),
       threads_(threads),
-      memory_("the workers' slots", bytes_for(seats, threads), Descriptor(memfd)) {}
+      memory_("the workers' slots", slot_bytes(seats, threads), Descriptor(memfd)) {}
 
 std::size_t Slots::place_of(int worker) const {
   assert(worker >= 1 && worker <= seats_);

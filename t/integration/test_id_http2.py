@@ -58,11 +58,11 @@ def http2(nginx, echo, tmp_path):
             ssl_certificate_key {tmp_path}/key;
             forktail_trust 127.0.0.1;
             forktail_trace_context on;
-            error_page 400 @refused;
+            error_page 400 /refused;
             location / {{ return 200 "$http2 $connection $forktail_id"; }}
             location /denied/ {{ deny all; }}
             location /upstream {{ proxy_pass http://127.0.0.1:{echo}; }}
-            location @refused {{ proxy_pass http://127.0.0.1:{echo}; }}
+            location /refused {{ proxy_pass http://127.0.0.1:{echo}; }}
         }}
     """, server_conf="location / { return 200; }")
 

@@ -102,6 +102,13 @@ def check_script(name, *arguments):
     return lambda step: step.case(step.run(f"script/{name}", *arguments))
 
 
+def check_nginx_versions(step):
+    if os.environ.get("FORKTAIL_NGINX_SOURCES"):
+        step.case(step.run("script/check-nginx-versions"))
+    else:
+        step.skipped.append("FORKTAIL_NGINX_SOURCES names no folder of nginx sources")
+
+
 def configure(step, preset):
     if not step.run("cmake", "--preset", preset):
         raise BuildFailed
@@ -269,6 +276,7 @@ def stages(quick):
         ("format", check_format),
         ("includes", check_script("check-includes")),
         ("tree", check_script("check-tree")),
+        ("nginx versions", check_nginx_versions),
         ("events", check_script("check-events")),
         ("build dev", build_dev),
     ]]

@@ -12,7 +12,7 @@ RUN groupadd --gid 10001 forktail \
 FROM debian:bookworm-slim AS build
 RUN apt-get update -qq \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-        cmake g++ ninja-build pkg-config nginx-dev libpcre2-dev libssl-dev zlib1g-dev \
+        cmake g++ ninja-build pkg-config nginx-dev libpcre2-dev libssl-dev zlib1g-dev libzstd-dev \
         libspdlog-dev libfmt-dev libcli11-dev nlohmann-json3-dev
 COPY . /src
 WORKDIR /src

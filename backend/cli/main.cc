@@ -11,9 +11,11 @@
 #include "cli/ctl.h"
 #include "cli/doctor.h"
 #include "cli/ini.h"
+#include "cli/logs.h"
 #include "cli/request.h"
 #include "cli/serve.h"
 #include "cli/top.h"
+#include "cli/trace.h"
 #include "cli/uwsgi_keys.h"
 
 namespace {
@@ -62,6 +64,11 @@ int run(int argc, char** argv) {
   add_request_command(forktail, exit_code);
   add_ctl_command(forktail, exit_code);
   add_top_command(forktail, exit_code);
+  add_trace_command(forktail, exit_code);
+  add_slow_command(forktail, exit_code);
+  add_errors_command(forktail, exit_code);
+  add_at_command(forktail, exit_code);
+  add_verify_command(forktail, exit_code);
   add_doctor_command(forktail, exit_code);
   try {
     forktail.parse(argc, argv);

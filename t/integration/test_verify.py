@@ -1,0 +1,144 @@
+"""`forktail verify`, `slow`, `errors` and `at`: whole logs."""
+
+import http.client
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lib.waiting import LIMIT
+
+ENDINGS = Path(__file__).resolve().parents[1] / "story" / "endings"
+
+
+@pytest.fixture
+def run(forktail, environment):
+    def call(*words, code=0):
+        result = subprocess.run([forktail, *map(str, words)], env={**environment, "TZ": "UTC", "COLUMNS": "80"},
+                                capture_output=True, text=True, timeout=LIMIT, check=False)
+        assert result.returncode == code, (result.stdout, result.stderr)
+        return result.stdout
+
+    return call
+
+
+@pytest.fixture
+def logs(tmp_path):
+    """A copy of logs that join; `lines(NAME)` and `write(NAME, LINES)` change them."""
+    class Logs:
+        path = tmp_path / "logs"
+
+        def lines(self, name):
+            return (self.path / name).read_text().splitlines(keepends=True)
+
+        def write(self, name, lines):
+            (self.path / name).write_text("".join(lines))
+
+    Logs.path.mkdir()
+    for name in ("access.json", "forktail.json"):
+        (Logs.path / name).write_bytes((ENDINGS / "answered" / name).read_bytes())
+    return Logs()
+
+
+def fault(run, logs, name):
+    found = json.loads(run("verify", "--logs", logs.path, "--json", code=1))
+    assert not found["ok"]
+    others = {key: value["count"] for key, value in found.items()
+              if isinstance(value, dict) and key != name and value["count"]}
+    return found[name], others
+
+
+def test_logs_that_join_are_exit_code_0(run, logs):
+    found = json.loads(run("verify", "--logs", logs.path, "--json"))
+    assert found["ok"] and found["requests"] == 31 and found["with_app_lines"] == 31
+    assert "all lines join" in run("verify", "--logs", logs.path)
+
+
+def test_a_request_that_never_shows_in_the_servers_log_is_named(run, logs):
+    lines = logs.lines("access.json")
+    lost = json.loads(lines[7])["request_id"]
+    logs.write("access.json", [line.replace('"status":200', '"status":502') if lost in line else line for line in lines])
+    logs.write("forktail.json", [line for line in logs.lines("forktail.json") if lost not in line])
+    found, _ = fault(run, logs, "without_app_lines")
+    assert [(case["request_id"], case["status"]) for case in found["cases"]] == [(lost, 502)]
+    assert f"{lost}  502" in run("verify", "--logs", logs.path, code=1)
+
+
+def test_a_workers_lines_without_a_request_are_named(run, logs):
+    lines = logs.lines("access.json")
+    logs.write("access.json", lines[:5] + lines[6:])
+    # Those that may still run at the log's end are not judged: this one began long before it.
+    last = json.loads(lines[-1])
+    last.update(msec=last["msec"] + 60, request_id="an-access-line-of-later", upstream="")
+    last.pop("upstream_status"), last.pop("upstream_response_time")
+    logs.write("access.json", [*logs.lines("access.json"), json.dumps(last) + "\n"])
+    found, _ = fault(run, logs, "without_request")
+    assert [case["request_id"] for case in found["cases"]] == [json.loads(lines[5])["request_id"]]
+
+
+def test_duplicates_torn_lines_and_gaps_are_counted(run, logs):
+    access = logs.lines("access.json")
+    logs.write("access.json", [*access, access[3]])
+    assert fault(run, logs, "duplicates")[0]["count"] == 1
+    logs.write("access.json", access)
+    server = logs.lines("forktail.json")
+    logs.write("forktail.json", server[:4] + [server[4][:50] + server[5]] + server[6:])
+    assert fault(run, logs, "torn")[0]["count"] == 1
+    logs.write("forktail.json", server[:4] + server[6:])
+    assert fault(run, logs, "lost_lines")[0]["count"] >= 1
+
+
+def test_a_request_that_died_with_its_worker_is_named(run):
+    found = json.loads(run("verify", "--logs", ENDINGS / "crash", "--json", code=1))
+    assert [case["request_id"] for case in found["lost"]["cases"]] == [(ENDINGS / "crash" / "id").read_text().strip()]
+
+
+def test_the_slowest_come_first_with_where_their_time_went(run):
+    rows = json.loads(run("slow", "--logs", ENDINGS / "queue-wait", "-n", "3", "--json"))["requests"]
+    assert rows[0]["request_id"] == (ENDINGS / "queue-wait" / "id").read_text().strip()
+    assert (rows[0]["duration_ms"], rows[0]["nginx_queue_ms"], rows[0]["handle_ms"]) == (1250.0, 1235.0, 10.5)
+    assert len(rows) == 3
+    run("slow", "--logs", ENDINGS / "queue-wait", "--over", "10s", code=1)
+
+
+def test_errors_are_listed_with_their_reason(run):
+    out = run("errors", "--logs", ENDINGS / "crash")
+    assert "worker 3 killed by SIGSEGV while handling it" in out
+    assert (ENDINGS / "crash" / "id").read_text().strip() in out
+    run("errors", "--logs", ENDINGS / "answered", code=1)
+
+
+def test_what_was_in_flight_at_a_time_is_listed(run):
+    rows = json.loads(run("at", "2026-11-28T06:00:02Z", "--logs", ENDINGS / "client-left", "--json"))["requests"]
+    assert (ENDINGS / "client-left" / "id").read_text().strip() in [row["request_id"] for row in rows]
+    run("at", "2026-11-28T09:00:00Z", "--logs", ENDINGS / "client-left", code=1)
+
+
+def test_since_and_until_bound_what_is_read(run):
+    whole = json.loads(run("verify", "--logs", ENDINGS / "answered", "--json"))
+    part = json.loads(run("verify", "--logs", ENDINGS / "answered", "--json", "--since", "2026-11-28T06:00:00.5Z",
+                          "--until", "2026-11-28T06:00:01Z"))
+    assert 0 < part["requests"] < whole["requests"]
+
+
+def test_each_request_that_a_flaky_server_loses_is_named(server, nginx, build_app, run, tmp_path):
+    flaky = build_app((ENDINGS.parents[2] / "examples/flaky/flaky.cc").read_text().replace("kEvery = 1000", "kEvery = 40"))
+    app = server(app=flaky, processes=2)
+    web = nginx(to=app)
+    lost = []
+    for number in range(200):
+        connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=LIMIT)
+        connection.request("GET", f"/order/{number}")
+        answer = connection.getresponse()
+        if answer.status != 200:
+            assert answer.status == 502
+            lost.append(answer.getheader("X-Request-ID"))
+        connection.close()
+    assert lost
+    assert app.stop() == 0
+    web.stop()
+    found = json.loads(run("verify", "--logs", web.home / "access.log", app.home / "server.log", "--json", code=1))
+    assert sorted(case["request_id"] for case in found["lost"]["cases"]) == sorted(lost)
+    told = run("trace", lost[0], "--logs", web.home / "access.log", web.home / "error.log", app.home / "server.log")
+    assert told.startswith("answered 502: worker ") and "was killed by SIGKILL while handling it" in told

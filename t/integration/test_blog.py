@@ -2,6 +2,7 @@
 it is?"""
 
 import collections
+import json
 import re
 import subprocess
 import time
@@ -34,7 +35,8 @@ def load(url, requests, environment):
 
 
 @pytest.mark.parametrize("mode", ["preload", "lazy"])
-def test_under_5000_clients_every_line_bears_the_id_of_its_request(server, nginx, environment, record, mode, tmp_path):
+def test_under_5000_clients_every_line_bears_the_id_of_its_request(server, nginx, forktail, environment, record, mode,
+                                                                   tmp_path):
     # A unix socket's listen queue holds net.core.somaxconn connections (4096 by default) and refuses
     # the next with EAGAIN, where TCP would let it wait. Four sockets of the one server have room for all,
     # and for those whose clients went away at the end of the round before.
@@ -78,3 +80,8 @@ def test_under_5000_clients_every_line_bears_the_id_of_its_request(server, nginx
     assert set(requests.values()) == {1}
     assert set(map(tuple, lines.values())) == {APPLICATION_LINES}
     assert set(workers) == {1, 2, 3, 4}
+    # What it says of the logs whose every line has been looked at above.
+    verified = subprocess.run([forktail, "verify", "--logs", web.home / "access.log", app.home / "server.log", "--json"],
+                              env=environment, capture_output=True, text=True, timeout=LIMIT, check=False)
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert json.loads(verified.stdout)["requests"] == len(ids)

@@ -19,6 +19,7 @@ struct Facts {
   const Event* access = nullptr;
   const Event* served = nullptr;  // the server's line of the request
   const Event* lost = nullptr;
+  int losses = 0;
   const Event* harakiri = nullptr;
   const Event* oom = nullptr;
   const Event* killed = nullptr;  // by somebody else's words: uWSGI's, gunicorn's
@@ -46,6 +47,7 @@ Facts facts_of(const Request& request) {
     if (complains && facts.complaint == nullptr) {
       facts.complaint = &event;
     }
+    facts.losses += event.event == "lost" ? 1 : 0;
     if (event.event == "harakiri" && event.kind == Kind::death) {
       facts.harakiri = &event;  // uWSGI's, gunicorn's
     }
@@ -97,8 +99,11 @@ std::string death_sentence(const Facts& facts) {
     if (loss.how.empty()) {
       return fmt::format("{} died while handling it", facts.worker);
     }
-    return fmt::format("{} {} while {} it", facts.worker,
-                       loss.how.starts_with("killed") ? "was " + loss.how : loss.how, loss.doing);
+    const std::string again =
+        facts.losses > 1 ? fmt::format(", the first of {} that died of it", facts.losses) : "";
+    return fmt::format("{} {} while {} it{}", facts.worker,
+                       loss.how.starts_with("killed") ? "was " + loss.how : loss.how, loss.doing,
+                       again);
   }
   if (facts.killed != nullptr) {
     return fmt::format("{} was killed while handling it", facts.worker);

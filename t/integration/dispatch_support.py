@@ -3,6 +3,7 @@
 import http.client
 import os
 import random
+import select
 import threading
 import time
 from pathlib import Path
@@ -125,6 +126,9 @@ class Kept:
     def ask(self, path="/", body=b"", **extra):
         self.send(path, body, **extra)
         return self.receive()
+
+    def has_answer(self):
+        return bool(select.select([self.socket], [], [], 0)[0])
 
     def close(self):
         self.socket.close()

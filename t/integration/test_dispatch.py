@@ -15,6 +15,7 @@ from dispatch_support import (APP, Kept, Load, activity, descriptors, descriptor
 from lib import uwsgi
 from lib.hold import wait_held
 from lib.processes import children_of
+from lib.tools import need
 from lib.waiting import wait_for
 
 pytestmark = pytest.mark.alone
@@ -96,6 +97,31 @@ def test_a_slow_request_delays_nobody_else(server, nginx, work_app, record):
         assert not slow.done(), "the fast ones took too long to say anything"
         assert slow.result(10).status == 200
     record(f"200 fast ones beside one of 5 s: slowest {max(times):.1f} ms")
+    assert max(times) < 100
+
+
+def test_no_fast_request_waits_behind_a_slow_one_in_a_hundred_bursts(server, nginx, work_app, record):
+    """Of new connections and kept ones, while the table of those has room and while it has none."""
+    times = []
+    for limit in (None, "--nofile=256"):
+        app = server(start=False, app=work_app, processes=12)
+        app.through = [need("prlimit"), limit] if limit else []
+        app.start()
+        web = nginx(**keep_conf(app, 64))
+        with ThreadPoolExecutor(16) as pool:
+            def burst_of(number, app=app, web=web):
+                time.sleep(0.1 * (number % 10))  # ten at a time, so that two workers are always idle
+                slow = pool.submit(uwsgi.exchange, app.dial(), uwsgi.packet(uwsgi.variables("/?ms=1000")))
+                for _ in range(5):
+                    start = time.monotonic()
+                    assert web.get("/").status == 200
+                    times.append((time.monotonic() - start) * 1000)
+                return slow
+
+            for tens in range(5):
+                for slow in [burst_of(10 * tens + i) for i in range(10)]:
+                    assert b" 200 " in slow.result(10)
+    record(f"{len(times)} fast ones: slowest {max(times):.1f} ms")
     assert max(times) < 100
 
 

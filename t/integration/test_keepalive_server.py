@@ -1,5 +1,6 @@
 """Kept connections from the peer's side."""
 
+import contextlib
 import selectors
 import time
 
@@ -7,6 +8,7 @@ import pytest
 
 from dispatch_support import APP, Kept, descriptors, descriptors_at_rest
 from lib import uwsgi
+from lib.tools import need, need_files
 from lib.waiting import free_port, wait_for
 
 
@@ -147,16 +149,47 @@ def test_a_leaving_server_asks_for_its_connections_back(server, work_app):
 
 
 def test_more_connections_than_can_be_kept_are_served_all_the_same(server, work_app, record):
-    app = server(app=work_app, processes=2)
+    app = server(start=False, app=work_app, processes=2)
+    app.through = [need("prlimit"), "--nofile=512"]
+    app.start()
     peers, kept = [], []
-    for _ in range(1100):
+    for _ in range(400):
         peers.append(Kept(app))
         answer = peers[-1].ask()
         assert answer.status == 200
         kept.append(stays(answer))
-    record(f"{kept.count(True)} of 1100 connections kept, the others closed after their answer")
-    assert 0 < kept.count(True) < 1100
+    record(f"{kept.count(True)} of 400 connections kept, the others closed after their answer")
+    assert 0 < kept.count(True) < 400
     for peer, is_kept in zip(peers, kept):
         if is_kept:
             assert peer.ask().status == 200
         peer.close()
+
+
+@pytest.mark.parametrize("connections", [1100, 4096])
+def test_as_many_connections_are_kept_as_64_nginx_workers_have(server, work_app, connections):
+    need_files(2 * connections)
+    app = server(app=work_app, processes=4)
+    with contextlib.ExitStack() as stack:
+        peers = []
+        for _ in range(connections):
+            peers.append(stack.enter_context(Kept(app)))
+            answer = peers[-1].ask()
+            assert answer.status == 200 and stays(answer)
+        for peer in peers:
+            answer = peer.ask()
+            assert answer.status == 200 and stays(answer)
+
+
+def test_new_connections_beside_a_busy_worker_are_all_kept(server, work_app):
+    """It does not read its mail meanwhile."""
+    app = server(app=work_app, processes=2)
+    with contextlib.ExitStack() as stack:
+        busy = stack.enter_context(Kept(app))
+        busy.ask()
+        busy.send("/?ms=3000")
+        for _ in range(600):
+            answer = stack.enter_context(Kept(app)).ask()
+            assert answer.status == 200 and stays(answer)
+        assert not busy.has_answer(), "it was not busy all the time"
+        assert busy.receive().status == 200

@@ -60,7 +60,8 @@ def upgradable(server, forktail):
 
 
 def master(app):
-    return int((app.home / "pid").read_text())
+    """Its pid; None while the file is being written."""
+    return int((app.home / "pid").read_text() or 0) or None
 
 
 def ctl(app, *words):

@@ -169,30 +169,40 @@ TEST_F(ReadyListTest, WithoutAFreeSlotAConnectionIsNotPublishedButCanBeServed) {
   EXPECT_EQ(worker(2).next(), "still here");
 }
 
-TEST_F(ReadyListTest, WhatWasAcceptedWithoutRoomForItIsServedByTheSameWorker) {
+TEST_F(ReadyListTest, WhatCanNotBePublishedStaysInTheListenQueueForAnyWorker) {
   make(1);
   start(1);
+  start(2);
+  start(3);
   kept().set_peers_keep(true);
   std::vector<Descriptor> clients;
   for (const char* name : {"a", "b", "c", "d"}) {
     clients.push_back(listener_.connect());
     send_text(clients.back().get(), name);
   }
-  EXPECT_EQ(worker(1).next(), "a");  // "b" is published, "c" did not fit, "d" was not accepted
-  worker(1).ask("drop");
-  EXPECT_EQ(worker(1).ask("at hand"), "yes");
-  worker(1).ask("answer");
-  EXPECT_EQ(receive_text(clients[2].get()), "answer");
-  worker(1).ask("drop");
+  EXPECT_EQ(worker(1).next(), "a");  // "b" is published, for "c" there was no room
   EXPECT_EQ(worker(1).ask("at hand"), "no");
-  std::string rest = worker(1).next();
-  worker(1).ask("drop");
-  rest += worker(1).next();
+  std::string rest = worker(2).next() + worker(3).next();
+  worker(2).ask("drop");
+  rest += worker(2).next();
   std::sort(rest.begin(), rest.end());
-  EXPECT_EQ(rest, "bd");
+  EXPECT_EQ(rest, "bcd");
 }
 
-TEST_F(ReadyListTest, AFullMailboxStopsPublishingUntilItsWorkerHasReadItsMail) {
+TEST_F(ReadyListTest, AStoppedWorkerBetweenAnArrivalAndItsAcceptingHoldsUpNobodyElse) {
+  start(1);
+  start(2);
+  const Descriptor first = listener_.connect();
+  EXPECT_EQ(worker(1).ask("take event"), "yes");  // and does nothing more
+  const Descriptor second = listener_.connect();
+  send_text(first.get(), "a");
+  send_text(second.get(), "b");
+  EXPECT_EQ(worker(2).next(), "a");
+  worker(2).ask("drop");
+  EXPECT_EQ(worker(2).next(), "b");
+}
+
+TEST_F(ReadyListTest, AWorkerThatDoesNotReadItsMailKeepsNobodyFromPublishing) {
   start(1);
   start(2);
   while (share().mailboxes.post(2, {MailKind::closed, {0, 0}})) {
@@ -200,13 +210,37 @@ TEST_F(ReadyListTest, AFullMailboxStopsPublishingUntilItsWorkerHasReadItsMail) {
   const Descriptor client = listener_.connect();
   send_text(client.get(), "hello");
   EXPECT_EQ(worker(1).next(), "hello");
-  EXPECT_EQ(worker(1).ask("publish"), "no");
-  EXPECT_TRUE(all_free());
-  kept_connections_->read_mail();
-  EXPECT_EQ(kept_connections_->take_due_for_mail(), std::vector{2});
-  worker(2).ask("read mail");
   EXPECT_EQ(worker(1).ask("publish"), "yes");
-  EXPECT_EQ(held(), 1);
+  worker(1).ask("keep");
+  send_text(client.get(), "again");
+  worker(2).begin("next");  // which lacks it, and asks the master
+  ASSERT_TRUE(run_until([&] { return worker(2).has_answered(); }));
+  EXPECT_EQ(worker(2).answer(), "again");
+}
+
+TEST_F(ReadyListTest, WithoutRoomAtTheMastersNothingIsAcceptedThatCouldNotBePublished) {
+  start(1);
+  start(2);
+  kept().set_peers_keep(true);
+  while (share().mailboxes.post(0, {MailKind::closed, {0, 0}})) {
+  }
+  const Descriptor first = listener_.connect();
+  const Descriptor second = listener_.connect();
+  send_text(first.get(), "a");
+  send_text(second.get(), "b");
+  EXPECT_EQ(worker(1).next(), "a");
+  EXPECT_EQ(worker(1).ask("at hand"), "no");
+  EXPECT_EQ(worker(2).next(), "b");
+}
+
+TEST_F(ReadyListTest, AnApplicationsDescriptorsNeverGetTheNumbersOfKeptConnections) {
+  start(1);
+  EXPECT_EQ(worker(1).ask("open many"), "yes");
+  const Descriptor client = kept_by(1);
+  send_text(client.get(), "again");
+  EXPECT_EQ(worker(1).next(), "again");
+  worker(1).ask("drop");
+  EXPECT_EQ(worker(1).ask("write to all numbers"), "no") << "a number that is free takes no bytes";
 }
 
 TEST_F(ReadyListTest, ALeavingGenerationAsksForIdleConnectionsOnceAndAnswersWhatCrossedTheAsking) {
@@ -225,7 +259,7 @@ TEST_F(ReadyListTest, ALeavingGenerationAsksForIdleConnectionsOnceAndAnswersWhat
   worker(1).ask("drop");
   EXPECT_EQ(receive_text(crossing.get()), "answer");
   EXPECT_EQ(worker(1).ask("any idle"), "yes");
-  worker(2).ask("drop idle");
+  worker(1).ask("drop idle");
   EXPECT_EQ(receive_text(idle.get()), "(end)");
   EXPECT_EQ(worker(1).ask("any idle"), "no");
   EXPECT_TRUE(all_free());

@@ -27,7 +27,7 @@ class Waiters {
         while (!pending(kLeave)) {
           epoll_event event{};
           wait(epoll_.get(), event, poll);
-          if (take(kMail)) {
+          if (take(kReopen)) {
             ++taken_;
           }
         }
@@ -54,7 +54,7 @@ TEST(WorkerSignals, ASignalIsNeverMissedWhateverTheThreadIsJustDoing) {
   Child child([] {
     Waiters waiters(1);
     for (int i = 1; i <= 5000; ++i) {
-      kill(getpid(), SIGUSR2);
+      kill(getpid(), SIGUSR1);
       if (!wait_until([&] { return waiters.taken() >= i; })) {
         return 1;
       }
@@ -81,7 +81,7 @@ TEST(WorkerSignals, ASignalIsNewsOnceHoweverManyThreadsItWakes) {
   Child child([] {
     Waiters waiters(kThreads);
     for (int i = 1; i <= kSignals; ++i) {
-      kill(getpid(), SIGUSR2);
+      kill(getpid(), SIGUSR1);
       if (!wait_until([&] { return waiters.taken() >= i; })) {
         return 1;
       }

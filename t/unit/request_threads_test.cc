@@ -142,7 +142,7 @@ TEST(Threads, LogUnderTheIdOfTheirRequest) {
   options.threads = kThreads;
   const Worker worker{1, 1, kThreads, ForkMode::preload};
   TestListener listener;
-  KeptConnections kept_connections({listener.descriptor()}, 600, 16, 1);
+  KeptConnections kept_connections({listener.descriptor()}, {600, 16}, 1, *sink);
   Slots slots(1, kThreads);
   ReadyList ready(kept_connections.share(), 1, options.keepalive_timeout, options.socket_timeout,
                   *sink);

@@ -93,6 +93,7 @@ void run_exec_worker(const ExecWorker& self, Options options) {
   for (const int fd : inherited_by(self)) {
     set_inheritable(fd, false);
   }
+  reserve({self.share.kept_base, self.share.kept_capacity});
   const auto sink = inherit_logging(options, self.log);
   const JoinedShare joined(self.share, options, *sink);
   run_worker(joined.share(), self.worker, Channel(Descriptor(self.channel)), nullptr);

@@ -28,7 +28,7 @@ ShareDescription::ShareDescription(const GenerationShare& share)
     : master(share.master),
       generation(share.generation),
       seats(share.slots.seats()),
-      kept_base(share.dispatch.kept.base()),
+      kept_base(share.dispatch.kept.numbers().base),
       kept_capacity(share.dispatch.kept.capacity()),
       slots(share.slots.memfd()),
       epoll(share.dispatch.epoll.get()),
@@ -80,7 +80,7 @@ JoinedShare::JoinedShare(const ShareDescription& description, const Options& opt
                          log::Sink& sink)
     : slots_(description.slots, description.seats, options.threads),
       dispatch_{Descriptor(description.epoll), description.listeners,
-                KeptTable(description.kept, description.kept_base, description.kept_capacity,
+                KeptTable(description.kept, {description.kept_base, description.kept_capacity},
                           description.seats),
                 Mailboxes(description.mailboxes)},
       log_groups_(description.log_groups < 0

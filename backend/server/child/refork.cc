@@ -47,11 +47,7 @@ std::string other_threads() {
 
 // Of the generation that it has left nothing remains mapped or open.
 void let_go(const GenerationShare& share) {
-  const KeptTable& kept = share.dispatch.kept;
-  if (kept.capacity() > 0) {
-    close_range(static_cast<unsigned>(kept.base()),
-                static_cast<unsigned>(kept.base() + kept.capacity() - 1), 0);
-  }
+  reserve(share.dispatch.kept.numbers());  // which closes what was kept
   share.slots.release();
   share.dispatch.kept.release();
   share.dispatch.mailboxes.release();

@@ -47,6 +47,7 @@ void close_inherited(const GenerationShare& share, const Channel& master) {
   keep.push_back(share.sink.descriptor());
   keep.push_back(master.descriptor());
   close_all_but(keep);
+  reserve(share.dispatch.kept.numbers());
 }
 
 // Runs in the worker's process. Its parent is about to end, which makes the master its parent.

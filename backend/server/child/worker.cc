@@ -90,6 +90,9 @@ class WorkerProcess {
     RequestLoop loop(app_, share_.options, worker_, ready_, share_.sink, slot, board, index);
     while (!worker_signals::pending(worker_signals::kLeave)) {
       const std::uint64_t before = slot.requests();
+      if (ready_.lost()) {
+        end_without_descriptors();
+      }
       if (!loop.serve_next()) {
         attend();
       } else if (slot.requests() != before) {  // a health check is no request
@@ -148,9 +151,16 @@ class WorkerProcess {
     if (worker_signals::take(worker_signals::kReopen)) {
       reopen_log();
     }
-    if (worker_signals::take(worker_signals::kMail)) {
-      ready_.read_mail();
-    }
+  }
+
+  // What it was serving is answered. The connections that it has are in other processes, too.
+  [[noreturn]] void end_without_descriptors() {
+    share_.sink.write(log::EventKind::descriptors_lost, {},
+                      fmt::format("worker {} ends: the application has closed the server's own "
+                                  "descriptors; it may close what it has opened",
+                                  worker_.id),
+                      {{"of_worker", std::int64_t{worker_.id}}});
+    _exit(1);
   }
 
   void reopen_log() {

@@ -15,13 +15,29 @@ namespace forktail::server {
 
 namespace {
 
-using std::chrono::milliseconds;
-
 // The master as an owner: below any worker's number.
 constexpr std::uint32_t kMaster = KeptTable::kFirstOwner;
 
 std::int64_t now_ns() {
   return KeptConnections::Clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
+}
+
+// What the processes inherit must stand below the range.
+DispatchShare make_share(std::vector<int> listeners, KeptNumbers numbers, int seats,
+                         log::Sink& sink) {
+  Descriptor epoll(epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll) {
+    throw std::system_error(errno, std::generic_category(), "cannot make the ready list");
+  }
+  Mailboxes mailboxes(seats);
+  if (numbers.count > 0 && std::ranges::max(mailboxes.descriptors()) >= numbers.base) {
+    sink.write(log::EventKind::keepalive_off, {},
+               "this generation keeps no connections: it has more workers than the server was "
+               "started for; restart it",
+               {{"reason", "more workers than at the start"}});
+    numbers.count = 0;
+  }
+  return {std::move(epoll), std::move(listeners), KeptTable(numbers, seats), std::move(mailboxes)};
 }
 
 bool has_input(int descriptor) {
@@ -31,11 +47,11 @@ bool has_input(int descriptor) {
 
 }  // namespace
 
-KeptConnections::KeptConnections(std::vector<int> listeners, int base, int capacity, int seats)
-    : share_{Descriptor(epoll_create1(EPOLL_CLOEXEC)), std::move(listeners),
-             KeptTable(base, capacity, seats), Mailboxes(seats)},
-      installed_(static_cast<std::size_t>(capacity)),
-      due_for_mail_(static_cast<std::size_t>(seats) + 1) {
+KeptConnections::KeptConnections(std::vector<int> listeners, KeptNumbers numbers, int seats,
+                                 log::Sink& sink)
+    : sink_(sink),
+      share_(make_share(std::move(listeners), numbers, seats, sink)),
+      held_(static_cast<std::size_t>(share_.kept.capacity())) {
   for (std::size_t i = 0; i < share_.listeners.size(); ++i) {
     if (!watch(share_.epoll.get(), EPOLL_CTL_ADD, share_.listeners[i], event_of_listener(i))) {
       throw std::system_error(errno, std::generic_category(), "cannot watch a listening socket");
@@ -43,36 +59,26 @@ KeptConnections::KeptConnections(std::vector<int> listeners, int base, int capac
   }
 }
 
-KeptConnections::~KeptConnections() {
-  for (std::uint32_t slot = 0; slot < installed_.size(); ++slot) {
-    if (installed_[slot] != 0) {
-      close(share_.kept.descriptor(slot));
-    }
-  }
-}
-
+// It asks for what it needs. What its predecessor has not read is of no use to it.
 void KeptConnections::admit(int seat) {
+  constexpr int kMost = 1024;
   Mail stale;
-  while (share_.mailboxes.take(seat, stale)) {
+  for (int i = 0; i < kMost && share_.mailboxes.take(seat, stale) != Mailboxes::Taken::nothing;
+       ++i) {
     stale.descriptor.reset();
   }
   share_.kept.set_occupied(seat, true);
-  read_mail();
-  for (std::uint32_t slot = 0; slot < installed_.size(); ++slot) {
-    if (installed_[slot] != 0) {
-      give(seat, {slot, installed_[slot]});
-    }
-  }
 }
 
 void KeptConnections::dismiss(int seat) {
   share_.kept.set_occupied(seat, false);
   read_mail();
-  for (std::uint32_t slot = 0; slot < installed_.size(); ++slot) {
+  for (std::uint32_t slot = 0; slot < held_.size(); ++slot) {
     if (held_by(seat, slot)) {
       end(share_.kept.current(slot));
     }
   }
+  sweep_at_ = sweep_at_.value_or(Clock::now() + std::chrono::seconds(1));  // of its last words
   rearm();
 }
 
@@ -86,13 +92,13 @@ std::vector<bool> KeptConnections::resume(
     const std::function<bool(int thread, bool waiting)>& resumable) {
   std::vector<bool> resumed(static_cast<std::size_t>(threads));
   read_mail();
-  for (std::uint32_t slot = 0; slot < installed_.size(); ++slot) {
+  for (std::uint32_t slot = 0; slot < held_.size(); ++slot) {
     const KeptId id = share_.kept.current(slot);
-    if (!held_by(seat, slot) || !has(id)) {
+    const int thread = ReadyList::thread_of(share_.kept.holder(slot));
+    if (!held_by(seat, slot) || !has(id) || thread >= threads) {
       continue;
     }
-    const int thread = ReadyList::thread_of(share_.kept.holder(slot));
-    if (resumable(thread, has_input(share_.kept.descriptor(slot)))) {
+    if (resumable(thread, has_input(held_[slot].descriptor.get()))) {
       share_.kept.release(id, deadline.time_since_epoch() / std::chrono::nanoseconds(1),
                           share_.kept.fresh(slot));
       resumed[static_cast<std::size_t>(thread)] = true;
@@ -107,14 +113,21 @@ void KeptConnections::rearm() {
   for (std::size_t i = 0; i < share_.listeners.size(); ++i) {
     watch(share_.epoll.get(), EPOLL_CTL_MOD, share_.listeners[i], event_of_listener(i));
   }
-  for (std::uint32_t slot = 0; slot < installed_.size(); ++slot) {
-    const KeptId id = share_.kept.current(slot);
-    if (share_.kept.holder(slot) == KeptTable::kIdle && has(id) &&
-        !watch(share_.epoll.get(), EPOLL_CTL_MOD, share_.kept.descriptor(slot),
-               event_of_kept(id))) {
-      watch(share_.epoll.get(), EPOLL_CTL_ADD, share_.kept.descriptor(slot), event_of_kept(id));
+  for (std::uint32_t slot = 0; slot < held_.size(); ++slot) {
+    if (share_.kept.holder(slot) == KeptTable::kIdle && has(share_.kept.current(slot))) {
+      watch_again(slot);
     }
   }
+}
+
+// Under this process's own number, beside the workers': epoll knows both. When something comes, two
+// workers may hear of it, of whom one claims it.
+void KeptConnections::watch_again(std::uint32_t slot) {
+  Held& held = held_[slot];
+  const KeptId id{slot, held.version};
+  const int operation = held.watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+  held.watched = watch(share_.epoll.get(), operation, held.descriptor.get(), event_of_kept(id)) ||
+                 held.watched;
 }
 
 void KeptConnections::stop_accepting() {
@@ -124,71 +137,117 @@ void KeptConnections::stop_accepting() {
   share_.listeners.clear();
 }
 
+void KeptConnections::give_back_idle() {
+  for (std::uint32_t slot = 0; slot < held_.size(); ++slot) {
+    const KeptId id = share_.kept.current(slot);
+    if (!has(id) || share_.kept.fresh(slot) || !share_.kept.claim(id, kMaster)) {
+      continue;  // who has had no answer yet expects one
+    }
+    if (share_.kept.mark_given_back(id)) {
+      ask_to_close(held_[slot].descriptor.get());
+    }
+    share_.kept.release(id, share_.kept.deadline_ns(slot), false);
+    watch_again(slot);  // who got its event in between found it claimed
+  }
+}
+
 void KeptConnections::read_mail() {
+  constexpr int kMost = 4096;  // one that writes faster than this reads must not hold the loop
   Mail mail;
-  while (share_.mailboxes.take(0, mail)) {
-    take_in(mail);
+  for (int i = 0; i < kMost && !deaf_; ++i) {
+    const Mailboxes::Taken taken = share_.mailboxes.take(0, mail);
+    if (taken == Mailboxes::Taken::nothing) {
+      return;
+    }
+    if (taken == Mailboxes::Taken::nonsense && mail.sender == 0) {
+      deaf_ = true;
+      sink_.write(log::EventKind::keepalive_off, {},
+                  "the workers' mailbox was shut down, which the application must have done: new "
+                  "connections are not kept until a reload",
+                  {{"reason", "the application has shut down the workers' mailbox"}});
+    } else if (taken == Mailboxes::Taken::nonsense || !take_in(mail)) {
+      liars_.push_back(mail.sender);
+    }
     mail.descriptor.reset();
   }
 }
 
-void KeptConnections::take_in(Mail& mail) {
+bool KeptConnections::take_in(Mail& mail) {
   const KeptId id = mail.id;
+  if (id.slot >= held_.size()) {
+    return false;
+  }
   switch (mail.kind) {
     case MailKind::opened:
-      if (share_.kept.is_current(id) &&
-          dup3(mail.descriptor.get(), share_.kept.descriptor(id.slot), O_CLOEXEC) >= 0) {
-        installed_[id.slot] = id.version;
-        if (mail.membership != share_.kept.membership()) {
-          forward(id);
-        }
-        expire_at_ = std::min(expire_at_.value_or(Clock::time_point::max()),
-                              Clock::now() + std::chrono::seconds(1));
-      }
-      return;
+      return !share_.kept.is_current(id) || hold(mail);
     case MailKind::closed:
-      if (has(id)) {
-        installed_[id.slot] = 0;
-        close(share_.kept.descriptor(id.slot));
+      if (has(id) && !share_.kept.is_current(id)) {
+        let_go(id.slot);
       }
       sweep_at_ = sweep_at_.value_or(Clock::now() + std::chrono::seconds(1));
-      return;
+      return true;
+    case MailKind::wanted:
+      if (mail.seat < 1 || mail.seat > share_.mailboxes.seats()) {
+        return false;
+      }
+      give(mail.seat, id);
+      return true;
     case MailKind::abandoned:
-      if (share_.kept.is_current(id)) {
+      if (share_.kept.is_current(id) && share_.kept.holder(id.slot) >= KeptTable::kFirstOwner) {
         end(id);
       }
-      return;
-    case MailKind::full:
-      due_for_mail_[id.slot] = true;
-      return;
+      return true;
   }
+  return false;
 }
 
-// The sender did not know of a worker that has joined meanwhile. Who has it already takes no harm.
-void KeptConnections::forward(KeptId id) {
-  for (int seat = 1; seat <= share_.mailboxes.seats(); ++seat) {
-    if (share_.kept.occupied(seat)) {
-      give(seat, id);
+// Out of the way of the numbers that other things have in the next generation's processes.
+bool KeptConnections::hold(Mail& mail) {
+  const KeptId id = mail.id;
+  if (!mail.descriptor) {  // the kernel found no number for it
+    if (!std::exchange(told_of_no_room_, true)) {
+      sink_.write(log::EventKind::keepalive_off, {},
+                  "no descriptor is left for a kept connection; raise the limit of open files "
+                  "(LimitNOFILE, ulimit -n)",
+                  {{"reason", "the limit of open files"}});
     }
+    return true;
   }
+  int domain = 0;
+  socklen_t size = sizeof(domain);
+  if (getsockopt(mail.descriptor.get(), SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0) {
+    return false;  // no connection at all
+  }
+  let_go(id.slot);
+  const int number = fcntl(mail.descriptor.get(), F_DUPFD_CLOEXEC, share_.kept.numbers().above());
+  held_[id.slot].descriptor = number >= 0 ? Descriptor(number) : std::move(mail.descriptor);
+  held_[id.slot].version = id.version;
+  expire_at_ = std::min(expire_at_.value_or(Clock::time_point::max()),
+                        Clock::now() + std::chrono::seconds(1));
+  return true;
 }
 
-void KeptConnections::give(int seat, KeptId id) {
-  const Mail mail{MailKind::opened, id, share_.kept.membership()};
-  if (!share_.mailboxes.post(seat, mail, share_.kept.descriptor(id.slot))) {
-    owed_.push_back({seat, id});
-    due_for_mail_[static_cast<std::size_t>(seat)] = true;
+void KeptConnections::let_go(std::uint32_t slot) {
+  Held& held = held_[slot];
+  if (held.watched) {
+    epoll_ctl(share_.epoll.get(), EPOLL_CTL_DEL, held.descriptor.get(), nullptr);
+  }
+  held = {};
+}
+
+// Who asks has an empty mailbox, or is about to read it and ask again.
+void KeptConnections::give(int seat, KeptId id) const {
+  if (has(id) && share_.kept.is_current(id)) {
+    static_cast<void>(
+        share_.mailboxes.post(seat, {MailKind::opened, id}, held_[id.slot].descriptor.get()));
   }
 }
 
 // Ends a connection that the master, or a worker that is no more, owns.
 void KeptConnections::end(KeptId id) {
   if (has(id)) {
-    const int number = share_.kept.descriptor(id.slot);
-    epoll_ctl(share_.epoll.get(), EPOLL_CTL_DEL, number, nullptr);
-    shutdown(number, SHUT_RDWR);
-    close(number);
-    installed_[id.slot] = 0;
+    shutdown(held_[id.slot].descriptor.get(), SHUT_RDWR);
+    let_go(id.slot);
   }
   share_.kept.free(id);
   sweep_at_ = sweep_at_.value_or(Clock::now() + std::chrono::seconds(1));
@@ -203,36 +262,31 @@ std::optional<KeptConnections::Clock::time_point> KeptConnections::next_deadline
   };
   consider(expire_at_);
   consider(sweep_at_);
-  if (!owed_.empty()) {
-    consider(Clock::now() + milliseconds(5));
-  }
   return next;
 }
 
 void KeptConnections::act_on_deadlines() {
-  for (std::deque<Owed> owed = std::exchange(owed_, {}); const auto& [seat, id] : owed) {
-    if (share_.kept.occupied(seat) && has(id)) {
-      give(seat, id);
-    }
-  }
   if (expire_at_ && *expire_at_ <= Clock::now()) {
     expire();
   }
   if (sweep_at_ && *sweep_at_ <= Clock::now()) {
     sweep_at_.reset();
     close_stale();
-    std::fill(due_for_mail_.begin(), due_for_mail_.end(), true);
   }
 }
 
 // What was closed while the mailbox of the master was full.
 void KeptConnections::close_stale() {
-  for (std::uint32_t slot = 0; slot < installed_.size(); ++slot) {
-    if (installed_[slot] != 0 && !share_.kept.is_current({slot, installed_[slot]})) {
-      installed_[slot] = 0;
-      close(share_.kept.descriptor(slot));
+  for (std::uint32_t slot = 0; slot < held_.size(); ++slot) {
+    if (held_[slot].version != 0 && !share_.kept.is_current({slot, held_[slot].version})) {
+      let_go(slot);
     }
   }
+}
+
+int KeptConnections::held() const {
+  return static_cast<int>(
+      std::ranges::count_if(held_, [](const Held& held) { return held.version != 0; }));
 }
 
 // Ends what has been idle for too long, and finds out when to look again: never, when nothing is
@@ -240,7 +294,7 @@ void KeptConnections::close_stale() {
 void KeptConnections::expire() {
   const std::int64_t now = now_ns();
   std::optional<std::int64_t> next;
-  for (std::uint32_t slot = 0; slot < installed_.size(); ++slot) {
+  for (std::uint32_t slot = 0; slot < held_.size(); ++slot) {
     const KeptId id = share_.kept.current(slot);
     if (!has(id)) {
       continue;
@@ -249,7 +303,7 @@ void KeptConnections::expire() {
     const std::int64_t deadline = share_.kept.deadline_ns(slot);
     const bool late = deadline <= now;
     // One with a request in it is not idle: it waits for a worker.
-    if (idle && late && !has_input(share_.kept.descriptor(slot)) &&
+    if (idle && late && !has_input(held_[slot].descriptor.get()) &&
         share_.kept.claim(id, kMaster)) {
       end(id);
     } else {
@@ -262,17 +316,6 @@ void KeptConnections::expire() {
   if (next) {
     expire_at_ = Clock::time_point(std::chrono::nanoseconds(std::max(*next, now + 1'000'000)));
   }
-}
-
-std::vector<int> KeptConnections::take_due_for_mail() {
-  std::vector<int> due;
-  for (std::size_t seat = 1; seat < due_for_mail_.size(); ++seat) {
-    if (due_for_mail_[seat] && share_.kept.occupied(static_cast<int>(seat))) {
-      due.push_back(static_cast<int>(seat));
-    }
-    due_for_mail_[seat] = false;
-  }
-  return due;
 }
 
 }  // namespace forktail::server

@@ -1,16 +1,22 @@
 // The master's part in kept connections: it makes what the workers share, holds a duplicate of each
 // connection, and with it mends what a worker that died has left, ends what was idle for too long,
-// and gives a new worker what the others have.
+// and gives a worker what it lacks.
 //
-// Belongs to one generation, in the master's loop. Nothing waits.
+// Belongs to one generation, in the master's loop. Nothing waits. What workers can write, mail and
+// the table, is checked before it is used: a worker that lies harms its own generation's
+// connections at most.
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
-#include <deque>
+#include <cstdint>
 #include <functional>
 #include <optional>
+#include <utility>
 #include <vector>
 
+#include "log/sink.h"
 #include "server/dispatch/ready_list.h"
 
 namespace forktail::server {
@@ -19,10 +25,10 @@ class KeptConnections {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // Watches `listeners`. Kept connections have the descriptor numbers from `base` to `base +
-  // capacity - 1` in all processes. Throws std::system_error.
-  KeptConnections(std::vector<int> listeners, int base, int capacity, int seats);
-  ~KeptConnections();
+  // Watches `listeners`. Kept connections have `numbers` in all processes but this one. Throws
+  // std::system_error.
+  KeptConnections(std::vector<int> listeners, KeptNumbers numbers, int seats, log::Sink& sink);
+  ~KeptConnections() = default;
   KeptConnections(const KeptConnections&) = delete;
   KeptConnections& operator=(const KeptConnections&) = delete;
 
@@ -40,38 +46,50 @@ class KeptConnections {
 
   // New connections are from now on other generations' business.
   void stop_accepting();
+  // For a generation that leaves: see ReadyList::give_back_idle().
+  void give_back_idle();
 
-  // Events.
-  [[nodiscard]] int incoming() const { return share_.mailboxes.incoming(0); }
+  // Events. `incoming` is -1 when nothing will ever come any more.
+  [[nodiscard]] int incoming() const { return deaf_ ? -1 : share_.mailboxes.incoming(0); }
   void read_mail();
   [[nodiscard]] std::optional<Clock::time_point> next_deadline() const;
   void act_on_deadlines();
 
-  // The seats whose workers are to read their mail; asking clears it.
-  std::vector<int> take_due_for_mail();
+  // How many connections the master has a duplicate of.
+  [[nodiscard]] int held() const;
+
+  // The processes that have sent what no process of the server sends; asking clears it.
+  std::vector<pid_t> take_liars() { return std::exchange(liars_, {}); }
 
  private:
-  struct Owed {
-    int seat;
-    KeptId id;
+  // The master's duplicate of a connection.
+  struct Held {
+    Descriptor descriptor;
+    std::uint32_t version = 0;  // 0: none
+    bool watched = false;       // in the ready list under this process's own number, too
   };
 
-  void take_in(Mail& mail);
-  void forward(KeptId id);
-  void give(int seat, KeptId id);
+  // False when it is a lie.
+  bool take_in(Mail& mail);
+  bool hold(Mail& mail);
+  void let_go(std::uint32_t slot);
+  void give(int seat, KeptId id) const;
   void end(KeptId id);
   void rearm();
+  void watch_again(std::uint32_t slot);
   void expire();
   void close_stale();
   [[nodiscard]] bool held_by(int seat, std::uint32_t slot) const;
   [[nodiscard]] bool has(KeptId id) const {
-    return id.version != 0 && installed_[id.slot] == id.version;
+    return id.version != 0 && held_[id.slot].version == id.version;
   }
 
+  log::Sink& sink_;
   DispatchShare share_;
-  std::vector<std::uint32_t> installed_;  // as in ReadyList
-  std::deque<Owed> owed_;                 // what did not fit into a mailbox
-  std::vector<bool> due_for_mail_;        // by seat
+  std::vector<Held> held_;  // by slot
+  std::vector<pid_t> liars_;
+  bool deaf_ = false;  // its mailbox has been shut down
+  bool told_of_no_room_ = false;
   std::optional<Clock::time_point> expire_at_;
   std::optional<Clock::time_point> sweep_at_;
 };

@@ -7,20 +7,18 @@ std::size_t KeptTable::size_for(int capacity, int seats) {
          sizeof(std::atomic<bool>) * static_cast<std::size_t>(seats + 1);
 }
 
-KeptTable::KeptTable(int base, int capacity, int seats)
-    : base_(base),
-      capacity_(capacity),
+KeptTable::KeptTable(KeptNumbers numbers, int seats)
+    : numbers_(numbers),
       seats_(seats),
-      memory_("kept connections", size_for(capacity, seats)) {}
+      memory_("kept connections", size_for(numbers.count, seats)) {}
 
-KeptTable::KeptTable(int memfd, int base, int capacity, int seats)
-    : base_(base),
-      capacity_(capacity),
+KeptTable::KeptTable(int memfd, KeptNumbers numbers, int seats)
+    : numbers_(numbers),
       seats_(seats),
-      memory_("kept connections", size_for(capacity, seats), Descriptor(memfd)) {}
+      memory_("kept connections", size_for(numbers.count, seats), Descriptor(memfd)) {}
 
 std::optional<KeptId> KeptTable::allocate(std::uint32_t owner) {
-  for (std::uint32_t slot = 0; slot < static_cast<std::uint32_t>(capacity_); ++slot) {
+  for (std::uint32_t slot = 0; slot < static_cast<std::uint32_t>(capacity()); ++slot) {
     std::uint64_t state = at(slot).state.load(std::memory_order_relaxed);
     const std::uint32_t version = version_of(state) + 1;
     if (holder_of(state) == kFree &&
@@ -45,17 +43,15 @@ void KeptTable::release(KeptId id, std::int64_t deadline_ns, bool fresh) {
 }
 
 // A version in use is odd, a free slot's is even: none is ever 0, which stands for no connection.
-void KeptTable::free(KeptId id) { at(id.slot).state = state_of(id.version + 1, kFree); }
+void KeptTable::free(KeptId id) {
+  at(id.slot).state = state_of(id.version + 1, kFree);
+  board().closed.fetch_add(1, std::memory_order_relaxed);
+}
 
 void KeptTable::set_peers_keep(bool keep) {
   if (peers_keep() != keep) {  // a store would take the cache line from all the others
     board().peers_keep.store(keep, std::memory_order_relaxed);
   }
-}
-
-void KeptTable::set_occupied(int seat, bool occupied) {
-  seat_flag(seat) = occupied;
-  ++board().membership;
 }
 
 }  // namespace forktail::server

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "server/dispatch/kept_numbers.h"
 #include "server/os/shared_memory.h"
 
 namespace forktail::server {
@@ -25,16 +26,18 @@ struct KeptId {
 class KeptTable {
  public:
   // In the master. `seats` is how many workers there can be. Throws std::system_error.
-  KeptTable(int base, int capacity, int seats);
+  KeptTable(KeptNumbers numbers, int seats);
   // In a process that was exec'ed.
-  KeptTable(int memfd, int base, int capacity, int seats);
+  KeptTable(int memfd, KeptNumbers numbers, int seats);
 
-  [[nodiscard]] int base() const { return base_; }
-  [[nodiscard]] int capacity() const { return capacity_; }
+  [[nodiscard]] const KeptNumbers& numbers() const { return numbers_; }
+  [[nodiscard]] int capacity() const { return numbers_.count; }
   [[nodiscard]] int seats() const { return seats_; }
   [[nodiscard]] int memfd() const { return memory_.memfd(); }
   void release() { memory_.release(); }
-  [[nodiscard]] int descriptor(std::uint32_t slot) const { return base_ + static_cast<int>(slot); }
+  [[nodiscard]] int descriptor(std::uint32_t slot) const {
+    return numbers_.base + static_cast<int>(slot);
+  }
 
   // Who holds a slot: nobody; the ready list, from which whoever gets its event may claim it; or
   // one thread, the `owner`, a number from kFirstOwner on.
@@ -69,11 +72,14 @@ class KeptTable {
   }
   void set_peers_keep(bool keep);
 
-  // Which seats (from 1) have a worker, or one about to start, that reads its mailbox. The count of
-  // changes tells whether somebody acted on an old answer.
+  // How many connections have been closed so far, modulo 2^32.
+  [[nodiscard]] std::uint32_t closed() const {
+    return board().closed.load(std::memory_order_relaxed);
+  }
+
+  // Which seats (from 1) have a worker, or one about to start, that reads its mailbox.
   [[nodiscard]] bool occupied(int seat) const { return seat_flag(seat); }
-  void set_occupied(int seat, bool occupied);
-  [[nodiscard]] std::uint32_t membership() const { return board().membership; }
+  void set_occupied(int seat, bool occupied) { seat_flag(seat) = occupied; }
 
  private:
   struct Slot {
@@ -85,7 +91,7 @@ class KeptTable {
   };
   struct alignas(64) Board {
     std::atomic<bool> peers_keep;
-    std::atomic<std::uint32_t> membership;
+    std::atomic<std::uint32_t> closed;
   };
 
   [[nodiscard]] static std::uint64_t state_of(std::uint32_t version, std::uint32_t holder) {
@@ -106,11 +112,10 @@ class KeptTable {
     return reinterpret_cast<Slot*>(memory_.base() + sizeof(Board))[slot];
   }
   [[nodiscard]] std::atomic<bool>& seat_flag(int seat) const {
-    return reinterpret_cast<std::atomic<bool>*>(&at(static_cast<std::uint32_t>(capacity_)))[seat];
+    return reinterpret_cast<std::atomic<bool>*>(&at(static_cast<std::uint32_t>(capacity())))[seat];
   }
 
-  int base_;
-  int capacity_;
+  KeptNumbers numbers_;
   int seats_;
   SharedMemory memory_;
 };

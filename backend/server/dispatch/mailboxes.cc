@@ -1,9 +1,11 @@
 #include "server/dispatch/mailboxes.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <array>
 #include <cerrno>
+#include <span>
 #include <system_error>
 #include <utility>
 
@@ -16,8 +18,11 @@ namespace {
 struct MailFrame {
   MailKind kind;
   KeptId id;
-  std::uint32_t membership;
+  std::int32_t seat;
 };
+
+// The least that the kernel allows: a handful of letters.
+constexpr int kWorkersRoom = 1;
 
 }  // namespace
 
@@ -30,7 +35,11 @@ Mailboxes::Mailboxes(int seats) {
     }
     ends_.emplace_back(ends[0]);
     ends_.emplace_back(ends[1]);
+    if (seat > 0) {
+      setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &kWorkersRoom, sizeof(kWorkersRoom));
+    }
   }
+  know_senders(incoming(0));
 }
 
 Mailboxes::Mailboxes(const std::vector<int>& inherited) {
@@ -50,21 +59,28 @@ std::vector<int> Mailboxes::descriptors() const {
 int Mailboxes::incoming(int seat) const { return ends_[static_cast<std::size_t>(seat) * 2].get(); }
 
 bool Mailboxes::post(int seat, const Mail& mail, int descriptor) const {
-  const MailFrame frame{mail.kind, mail.id, mail.membership};
+  const MailFrame frame{mail.kind, mail.id, mail.seat};
   return send_message(ends_[static_cast<std::size_t>(seat) * 2 + 1].get(),
                       std::as_bytes(std::span(&frame, 1)), descriptor);
 }
 
-bool Mailboxes::take(int seat, Mail& mail) const {
+bool Mailboxes::master_has_room() const {
+  pollfd master{ends_[1].get(), POLLOUT, 0};
+  return poll(&master, 1, 0) == 1 && (master.revents & POLLOUT) != 0;
+}
+
+Mailboxes::Taken Mailboxes::take(int seat, Mail& mail) const {
   MailFrame frame{};
-  if (receive_message(incoming(seat), std::as_writable_bytes(std::span(&frame, 1)),
-                      mail.descriptor) != sizeof(frame)) {
-    return false;
+  const ssize_t size = receive_message(incoming(seat), std::as_writable_bytes(std::span(&frame, 1)),
+                                       mail.descriptor, &mail.sender);
+  if (size < 0) {
+    return Taken::nothing;
   }
   mail.kind = frame.kind;
   mail.id = frame.id;
-  mail.membership = frame.membership;
-  return true;
+  mail.seat = frame.seat;
+  const bool whole = size == sizeof(frame) && frame.kind <= MailKind::abandoned;
+  return whole ? Taken::letter : Taken::nonsense;
 }
 
 }  // namespace forktail::server

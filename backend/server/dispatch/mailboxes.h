@@ -1,14 +1,16 @@
-// How a connection's descriptor gets from the worker that accepted it to all other processes of its
+// How a connection's descriptor gets from the process that accepted it to the others of its
 // generation: one SOCK_SEQPACKET mailbox a seat, and one for the master.
 //
 // Made by the master with the generation; every process holds both ends of all of them, so a worker
-// can write to a seat whose occupant was forked later, and a new occupant finds what came before
-// it. Any thread may post; each seat's mailbox is emptied by its occupant under a lock of its own.
-// Nothing waits.
+// can write to a seat whose occupant was forked later. Any thread may post; each seat's mailbox is
+// emptied by its occupant under a lock of its own. Nothing waits. A worker's mailbox has room for a
+// few letters only: descriptors on their way count against the user's limit (unix(7),
+// ETOOMANYREFS), and who misses one asks the master for it.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "server/dispatch/kept_table.h"
@@ -19,15 +21,16 @@ namespace forktail::server {
 enum class MailKind : std::uint32_t {
   opened,     // the connection's descriptor comes along
   closed,     // to the master: the connection is no more
-  abandoned,  // to the master: the sender owns it but never got its descriptor
-  full,       // to the master: the mailbox of the seat `id.slot` is full
+  wanted,     // to the master: the worker on `seat` owns it and lacks its descriptor
+  abandoned,  // to the master: the sender owns it and gives it up
 };
 
 struct Mail {
   MailKind kind = MailKind::opened;
   KeptId id{};
-  std::uint32_t membership = 0;  // KeptTable::membership() as the sender knew it
+  int seat = 0;
   Descriptor descriptor = {};
+  pid_t sender = 0;  // known in the master's mailbox only
 };
 
 class Mailboxes {
@@ -44,9 +47,12 @@ class Mailboxes {
   // Posts to a seat (0 is the master, worker N has seat N). `descriptor` -1: none comes along.
   // False when the mailbox is full.
   [[nodiscard]] bool post(int seat, const Mail& mail, int descriptor = -1) const;
+  // The master has room for a letter, as far as nobody else takes it.
+  [[nodiscard]] bool master_has_room() const;
 
-  // The next mail of a seat; false when there is none.
-  bool take(int seat, Mail& mail) const;
+  // The next mail of a seat. `nonsense` is what no process of the server sends.
+  enum class Taken { letter, nonsense, nothing };
+  Taken take(int seat, Mail& mail) const;
   [[nodiscard]] int incoming(int seat) const;
 
  private:

@@ -37,7 +37,8 @@ std::uint64_t event_of_kept(KeptId id) {
 
 bool watch(int epoll, int operation, int descriptor, std::uint64_t event) {
   epoll_event watched{};
-  watched.events = EPOLLIN | EPOLLONESHOT;
+  const bool listener = (event & kListener) != 0;
+  watched.events = EPOLLIN | (listener ? EPOLLET : EPOLLONESHOT);
   watched.data.u64 = event;
   return epoll_ctl(epoll, operation, descriptor, &watched) == 0;
 }
@@ -65,7 +66,9 @@ Claim ReadyList::next(int thread, BusyPoll& poll) {
   }
   for (;;) {
     epoll_event event{};
-    if (worker_signals::wait(share_.epoll.get(), event, poll) <= 0) {
+    const int ready = worker_signals::wait(share_.epoll.get(), event, poll);
+    if (ready <= 0) {
+      lost_ = lost_ || ready < 0;
       return {};
     }
     if (const Claim claim = take(event.data.u64, thread)) {
@@ -109,22 +112,16 @@ Claim ReadyList::accept_from(std::size_t listener) const {
   return {accept4(share_.listeners[listener], nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
 }
 
+// A listener reports arrivals, not what waits: whoever leaves something has it reported again. One
+// that is stopped or killed in between keeps back what has come, until the next arrival.
 Claim ReadyList::accept_next(std::size_t listener, int thread) {
   const Claim first = accept_from(listener);
   const int error = errno;
-  // Kept connections come back to the ready list again and again; those in the listen queue would
-  // get one turn for each turn of all of them, and starve.
-  while (first && share_.kept.peers_keep()) {
-    Claim another = accept_from(listener);
-    if (!another) {
-      break;
-    }
-    if (!publish(another, thread)) {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      at_hand_.push_back(another);
-      break;
-    }
-    keep(another, true);
+  if (!first && error == EAGAIN) {
+    return {};
+  }
+  if (first && share_.kept.peers_keep()) {
+    publish_all_queued(listener, thread);
   }
   watch(share_.epoll.get(), EPOLL_CTL_MOD, share_.listeners[listener], event_of_listener(listener));
   if (!first && out_of_descriptors(error)) {
@@ -136,6 +133,28 @@ Claim ReadyList::accept_next(std::size_t listener, int thread) {
     std::this_thread::sleep_for(milliseconds(100));  // others may have descriptors left
   }
   return first;
+}
+
+// Kept connections come back to the ready list again and again; those in the listen queue would get
+// one turn for each turn of all of them, and starve. What can not be published stays in the queue,
+// where any idle worker finds it.
+void ReadyList::publish_all_queued(std::size_t listener, int thread) {
+  while (share_.mailboxes.master_has_room()) {
+    const std::optional<KeptId> place = share_.kept.allocate(owner(seat_, thread));
+    if (!place) {
+      return;
+    }
+    Claim another = accept_from(listener);
+    if (!another) {
+      return share_.kept.free(*place);
+    }
+    if (!publish_at(*place, another)) {  // others have filled the mailbox in this very moment
+      const std::lock_guard<std::mutex> lock(mutex_);
+      at_hand_.push_back(another);
+      return;
+    }
+    keep(another, true);
+  }
 }
 
 Claim ReadyList::next_at_hand() {
@@ -151,10 +170,14 @@ Claim ReadyList::next_at_hand() {
 // An event is given to one thread only, but there can be two of them: one that a dying worker may
 // not have acted on is armed again. Whoever has the connection now arms it when it gives it back.
 Claim ReadyList::claim_kept(KeptId id, int thread) {
+  constexpr std::uint32_t kStale = 64;
+  if (share_.kept.closed() - swept_.load(std::memory_order_relaxed) >= kStale) {
+    read_mail();
+  }
   if (!share_.kept.claim(id, owner(seat_, thread))) {
     return {};
   }
-  if (!has(id)) {
+  if (!fetch(id)) {
     sink_.write(log::EventKind::connection_lost, {},
                 fmt::format("connection {} was announced but never came; closing it", id.slot),
                 {{"slot", std::int64_t{id.slot}}});
@@ -164,48 +187,60 @@ Claim ReadyList::claim_kept(KeptId id, int thread) {
   return {share_.kept.descriptor(id.slot), id, true, true};
 }
 
-// Mail is posted before a connection is watched, so it is there; only a worker that has just joined
-// may have to wait for the master to forward it.
-bool ReadyList::has(KeptId id) {
-  for (int attempt = 0; attempt < 100; ++attempt) {
-    if (installed_[id.slot] == id.version) {
-      return true;
-    }
-    if (attempt > 0) {
-      pollfd mail{share_.mailboxes.incoming(seat_), POLLIN, 0};
-      poll(&mail, 1, 10);
-    }
-    const std::lock_guard<std::mutex> lock(mutex_);
-    Mail mail;
-    while (share_.mailboxes.take(seat_, mail)) {
-      install(mail);
-    }
+// What is announced is at the master's, if not in this worker's mailbox.
+bool ReadyList::fetch(KeptId id) {
+  constexpr milliseconds kPatience{5000};  // a master that is stopped for a moment
+  constexpr milliseconds kAskAgain{100};
+  if (has(id)) {
+    return true;
   }
-  return false;
+  const Clock::time_point end = Clock::now() + kPatience;
+  for (Clock::time_point ask = Clock::now();;) {
+    take_mail();
+    const Clock::time_point now = Clock::now();
+    if (has(id) || now >= end) {
+      return has(id);
+    }
+    if (now >= ask && share_.mailboxes.post(0, {MailKind::wanted, id, seat_})) {
+      ask = now + kAskAgain;
+    }
+    pollfd mail{share_.mailboxes.incoming(seat_), POLLIN, 0};
+    poll(&mail, 1, 10);
+  }
+}
+
+void ReadyList::take_mail() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  Mail mail;
+  while (share_.mailboxes.take(seat_, mail) == Mailboxes::Taken::letter) {
+    install(mail);
+  }
 }
 
 void ReadyList::install(Mail& mail) {
   const KeptId id = mail.id;
-  if (mail.kind == MailKind::opened && share_.kept.is_current(id) &&
-      installed_[id.slot] != id.version &&
-      dup3(mail.descriptor.get(), share_.kept.descriptor(id.slot), O_CLOEXEC) >= 0) {
+  if (mail.kind == MailKind::opened && id.slot < installed_.size() && share_.kept.is_current(id) &&
+      !has(id) && dup3(mail.descriptor.get(), share_.kept.descriptor(id.slot), O_CLOEXEC) >= 0) {
     installed_[id.slot] = id.version;
   }
   mail.descriptor.reset();
 }
 
 void ReadyList::read_mail() {
+  swept_ = share_.kept.closed();
+  take_mail();
   const std::lock_guard<std::mutex> lock(mutex_);
-  Mail mail;
-  while (share_.mailboxes.take(seat_, mail)) {
-    install(mail);
-  }
   for (std::uint32_t slot = 0; slot < installed_.size(); ++slot) {
     if (installed_[slot] != 0 && !share_.kept.is_current({slot, installed_[slot]})) {
-      installed_[slot] = 0;
-      close(share_.kept.descriptor(slot));
+      let_go({slot, installed_[slot]});
     }
   }
+}
+
+// This process's duplicate.
+void ReadyList::let_go(KeptId id) {
+  installed_[id.slot] = 0;
+  vacate(share_.kept.numbers(), share_.kept.descriptor(id.slot));
 }
 
 bool ReadyList::publish(Claim& claim, int thread) {
@@ -213,30 +248,30 @@ bool ReadyList::publish(Claim& claim, int thread) {
     return true;
   }
   const std::optional<KeptId> id = share_.kept.allocate(owner(seat_, thread));
-  if (!id) {
-    return false;
-  }
-  const int number = share_.kept.descriptor(id->slot);
+  return id && publish_at(*id, claim);
+}
+
+// Frees the place when it can not.
+bool ReadyList::publish_at(KeptId id, Claim& claim) {
+  const int number = share_.kept.descriptor(id.slot);
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (dup3(claim.descriptor, number, O_CLOEXEC) < 0) {
-      share_.kept.free(*id);
+      share_.kept.free(id);
       return false;
     }
-    installed_[id->slot] = id->version;
+    installed_[id.slot] = id.version;
   }
-  claim.passed = true;
-  Mail mail{MailKind::opened, *id, share_.kept.membership()};
-  if (!pass_on(mail, number)) {
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      installed_[id->slot] = 0;
-      close(number);
-    }
-    static_cast<void>(share_.mailboxes.post(0, {MailKind::closed, *id}));
-    share_.kept.free(*id);
+  // To the master first: it must know whatever any other knows, to mend what a dying worker leaves.
+  const Mail mail{MailKind::opened, id};
+  if (!share_.mailboxes.post(0, mail, number)) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    let_go(id);
+    share_.kept.free(id);
     return false;
   }
+  pass_on(mail, number);
+  claim.passed = true;
   close(claim.descriptor);
   claim.descriptor = number;
   claim.kept = id;
@@ -251,20 +286,13 @@ bool ReadyList::offer(Claim& claim, int thread) {
   return true;
 }
 
-// To the master first: it must know whatever any other knows, to mend what a dying worker leaves.
-bool ReadyList::pass_on(const Mail& mail, int descriptor) const {
-  if (!share_.mailboxes.post(0, mail, descriptor)) {
-    return false;
-  }
+// So that they need not ask. One whose mailbox is full will.
+void ReadyList::pass_on(const Mail& mail, int descriptor) const {
   for (int seat = 1; seat <= share_.mailboxes.seats(); ++seat) {
-    if (seat != seat_ && share_.kept.occupied(seat) &&
-        !share_.mailboxes.post(seat, mail, descriptor)) {
-      const KeptId which{static_cast<std::uint32_t>(seat), 0};
-      static_cast<void>(share_.mailboxes.post(0, {MailKind::full, which}));
-      return false;
+    if (seat != seat_ && share_.kept.occupied(seat)) {
+      static_cast<void>(share_.mailboxes.post(seat, mail, descriptor));
     }
   }
-  return true;
 }
 
 void ReadyList::keep(Claim& claim, bool fresh) {
@@ -272,8 +300,10 @@ void ReadyList::keep(Claim& claim, bool fresh) {
   const auto deadline = Clock::now() + (fresh ? silence_ : keepalive_);
   share_.kept.release(id, deadline.time_since_epoch() / std::chrono::nanoseconds(1), fresh);
   // From here on it may be anybody's.
-  watch(share_.epoll.get(), claim.watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, claim.descriptor,
-        event_of_kept(id));
+  const int epoll = share_.epoll.get();
+  if (!claim.watched || !watch(epoll, EPOLL_CTL_MOD, claim.descriptor, event_of_kept(id))) {
+    watch(epoll, EPOLL_CTL_ADD, claim.descriptor, event_of_kept(id));
+  }
   claim = {};
 }
 
@@ -297,25 +327,30 @@ void ReadyList::drop(Claim& claim) {
   if (!claim.kept) {
     close(claim.descriptor);
   } else {
-    installed_[claim.kept->slot] = 0;
-    close(claim.descriptor);
-    static_cast<void>(share_.mailboxes.post(0, {MailKind::closed, *claim.kept}));
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      let_go(*claim.kept);
+    }
     share_.kept.free(*claim.kept);
+    static_cast<void>(share_.mailboxes.post(0, {MailKind::closed, *claim.kept}));
   }
   claim = {};
 }
 
-void ReadyList::give_back_idle(int thread) {
+void ask_to_close(int descriptor) {
   constexpr std::string_view kEmptyLine = "\r\n";
+  send(descriptor, kEmptyLine.data(), kEmptyLine.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+void ReadyList::give_back_idle(int thread) {
   for (std::uint32_t slot = 0; slot < installed_.size(); ++slot) {
     const KeptId id = share_.kept.current(slot);
-    if (!share_.kept.claim(id, owner(seat_, thread))) {
+    if (!has(id) || !share_.kept.claim(id, owner(seat_, thread))) {
       continue;
     }
     const bool fresh = share_.kept.fresh(slot);  // who has had no answer yet expects one
-    if (!fresh && has(id) && share_.kept.mark_given_back(id)) {
-      send(share_.kept.descriptor(slot), kEmptyLine.data(), kEmptyLine.size(),
-           MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (!fresh && share_.kept.mark_given_back(id)) {
+      ask_to_close(share_.kept.descriptor(slot));
     }
     share_.kept.release(id, share_.kept.deadline_ns(slot), fresh);
     // Who got its event in between found it claimed.
@@ -337,7 +372,11 @@ void ReadyList::drop_idle(int thread) {
     const KeptId id = share_.kept.current(slot);
     if (share_.kept.claim(id, owner(seat_, thread))) {
       Claim claim{share_.kept.descriptor(slot), id, true, true};
-      has(id) ? drop(claim) : share_.kept.free(id);
+      if (has(id)) {
+        drop(claim);
+      } else {
+        static_cast<void>(share_.mailboxes.post(0, {MailKind::abandoned, id}));
+      }
     }
   }
 }

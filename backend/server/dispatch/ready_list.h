@@ -1,15 +1,17 @@
 // Dispatch: which idle worker thread gets which connection. A worker's view of it.
 //
 // One epoll instance a generation, made before its workers are forked and inherited by all.
-// Listeners and kept connections are in it with EPOLLONESHOT, so exactly one idle thread hears of
-// each that is ready. No request ever waits behind a busy worker while another is idle, and the
-// kernel's ready list is the one queue, in order of arrival.
+// Listeners are in it edge-triggered and kept connections with EPOLLONESHOT, so one idle thread
+// hears of each that is ready. No request ever waits behind a busy worker while another is idle,
+// and the kernel's ready list is the one queue, in order of arrival.
 //
 // A new connection is accepted by the thread that hears of it. If its peer keeps connections, it is
-// published after its first request: passed to all other processes of the generation, after which
-// any of them serves it, at the price of one epoll_ctl a request. Under load from such peers, the
-// thread publishes all that wait in the listen queue at once, so that new connections take their
-// turn with the kept ones. Without room to publish, a connection is served and closed.
+// published after its first request: the master gets a duplicate, and so does each worker that has
+// room for it in its mailbox; another one asks the master when it is its turn to serve it. So a
+// busy worker never keeps anybody from publishing. Any worker serves it from then on, at the price
+// of one epoll_ctl a request. Under load from such peers, the thread publishes all that wait in the
+// listen queue at once, so that new connections take their turn with the kept ones; it accepts none
+// that it could not publish. Without room to publish, a connection is served and closed.
 //
 // One object a process; any of its threads may call anything.
 #pragma once
@@ -57,12 +59,14 @@ class ReadyList {
   ReadyList(DispatchShare& share, int seat, std::chrono::milliseconds keepalive,
             std::chrono::milliseconds silence, log::Sink& sink);
 
-  // The next connection that is ready to be read; empty when a signal wants attention. `thread`
-  // counts from 0, `poll` is that thread's.
+  // The next connection that is ready to be read; empty when a signal wants attention, or when
+  // lost(). `thread` counts from 0, `poll` is that thread's.
   Claim next(int thread, BusyPoll& poll);
+  // The application has closed the descriptors that this needs: nothing will ever be ready again.
+  [[nodiscard]] bool lost() const { return lost_; }
   // The same, but empty when there is none within `patience`; signals are not looked at.
   Claim next_within(int thread, std::chrono::milliseconds patience);
-  // A connection that was accepted but that there was no room to publish; empty when there is none.
+  // A connection that was accepted and then could not be published; empty when there is none.
   Claim next_at_hand();
   // A connection that waits in a listen queue; empty when there is none. For a server that stops.
   Claim next_queued();
@@ -79,12 +83,13 @@ class ReadyList {
   // Closes the connection, in all processes.
   void drop(Claim& claim);
 
-  // Takes in what the other processes have published, and closes what they have closed.
+  // Takes in what the other processes have published, and closes what they have closed. Happens by
+  // itself now and then: a duplicate of a closed connection holds back nothing but memory.
   void read_mail();
 
-  // For a generation that leaves. Asks the peers of idle connections to close them: with an empty
-  // line, which a peer that waits for a status line skips when its next request has crossed it on
-  // the way.
+  // For a generation that leaves. Asks the peers of the idle connections that this process has to
+  // close them: with an empty line, which a peer that waits for a status line skips when its next
+  // request has crossed it on the way. The master does so with all that were idle at first.
   void give_back_idle(int thread);
   [[nodiscard]] bool any_idle() const;
   void drop_idle(int thread);
@@ -100,8 +105,13 @@ class ReadyList {
   Claim take(std::uint64_t event, int thread);
   Claim accept_next(std::size_t listener, int thread);
   Claim claim_kept(KeptId id, int thread);
-  bool has(KeptId id);
-  bool pass_on(const Mail& mail, int descriptor) const;
+  [[nodiscard]] bool has(KeptId id) const { return installed_[id.slot] == id.version; }
+  bool fetch(KeptId id);
+  void take_mail();
+  void publish_all_queued(std::size_t listener, int thread);
+  bool publish_at(KeptId id, Claim& claim);
+  void pass_on(const Mail& mail, int descriptor) const;
+  void let_go(KeptId id);
   [[nodiscard]] Claim accept_from(std::size_t listener) const;
   void install(Mail& mail);
 
@@ -112,16 +122,21 @@ class ReadyList {
   log::Sink& sink_;
 
   std::mutex mutex_;            // for what follows, and the numbers from share_.kept.base() on
-  std::vector<Claim> at_hand_;  // accepted, but there was no room to publish it
+  std::vector<Claim> at_hand_;  // accepted, and then not published
   // The version whose descriptor this process has at each slot's number; 0: none.
   std::vector<std::atomic<std::uint32_t>> installed_;
+  std::atomic<std::uint32_t> swept_ = 0;  // KeptTable::closed() when this process last looked
+  std::atomic<bool> lost_ = false;
 };
 
 // What epoll reports for a listener, and for a kept connection.
 std::uint64_t event_of_listener(std::size_t index);
 std::uint64_t event_of_kept(KeptId id);
 
-// Watches for input, once. False with errno.
+// Watches a connection for input, once, or a listener for each arrival. False with errno.
 bool watch(int epoll, int operation, int descriptor, std::uint64_t event);
+
+// The ask to close a connection: see ReadyList::give_back_idle(). Without waiting.
+void ask_to_close(int descriptor);
 
 }  // namespace forktail::server

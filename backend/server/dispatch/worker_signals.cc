@@ -16,7 +16,7 @@ namespace forktail::server::worker_signals {
 namespace {
 
 constexpr int kMostThreads = 1024;
-constexpr std::array kObeyed{SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2};
+constexpr std::array kObeyed{SIGTERM, SIGQUIT, SIGUSR1};
 // To the other threads. The noted signal itself would, by the time that they run, look like news.
 constexpr int kWake = SIGURG;
 
@@ -25,16 +25,7 @@ std::atomic<unsigned> noted;
 std::array<std::atomic<pid_t>, kMostThreads> threads;
 std::atomic<int> thread_count;
 
-Kind kind_of(int signal) {
-  switch (signal) {
-    case SIGUSR1:
-      return kReopen;
-    case SIGUSR2:
-      return kMail;
-    default:
-      return kLeave;
-  }
-}
+Kind kind_of(int signal) { return signal == SIGUSR1 ? kReopen : kLeave; }
 
 void note(int signal) {
   const int error = errno;
@@ -120,8 +111,9 @@ int wait(int epoll, epoll_event& event, BusyPoll& poll) {
   const int got =
       noted.load(std::memory_order_acquire) != 0 ? 0 : epoll_pwait(epoll, &event, 1, -1, &outside);
   poll.woken(Clock::now());
+  const bool interrupted = got < 0 && errno == EINTR;
   pthread_sigmask(SIG_SETMASK, &outside, nullptr);
-  return got;
+  return interrupted ? 0 : got;
 }
 
 }  // namespace forktail::server::worker_signals

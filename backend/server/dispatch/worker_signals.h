@@ -13,20 +13,21 @@
 
 namespace forktail::server::worker_signals {
 
-// SIGTERM and SIGQUIT (leave), SIGUSR1 (reopen logs), SIGUSR2 (read the mail). SIGINT and SIGHUP,
+// SIGTERM and SIGQUIT (leave), SIGUSR1 (reopen logs). SIGINT and SIGHUP,
 // which a terminal sends to the whole process group, are the master's to act on and do nothing
 // here. Call before any serving thread starts, and from each of them join() once.
 void install();
 void join();
 
-enum Kind : unsigned { kLeave = 1, kReopen = 2, kMail = 4 };
+enum Kind : unsigned { kLeave = 1, kReopen = 2 };
 
 bool pending(Kind kind);
 // Takes the note down; false if another thread was faster.
 bool take(Kind kind);
 
-// As epoll_wait() for one event, but returns 0 as soon as a note is, or was, made. `poll` says how
-// often it looks before it sleeps.
+// As epoll_wait() for one event, but returns 0 as soon as a note is, or was, made; -1 when there is
+// nothing to wait for any more, since the application has closed the epoll instance. `poll` says
+// how often it looks before it sleeps.
 int wait(int epoll, epoll_event& event, BusyPoll& poll);
 
 }  // namespace forktail::server::worker_signals

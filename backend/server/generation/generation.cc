@@ -33,9 +33,6 @@ std::vector<int> descriptors_of(const std::vector<Listener>& listeners) {
 // Lines that have waited for a second are to be seen soon.
 constexpr milliseconds kGroupPace{250};
 
-// Room to scale to twice the workers; each seat costs every process two descriptors.
-int seats_for(const Options& options) { return options.processes * 2 + 8; }
-
 int first_workers(const Options& options) {
   return options.cheaper == 0 ? options.processes
                               : std::max(options.cheaper, options.cheaper_initial);
@@ -43,14 +40,15 @@ int first_workers(const Options& options) {
 
 }  // namespace
 
+int seats_for(const Options& options) { return options.processes * 2 + 8; }
+
 Generation::Generation(int number, Options options, const std::vector<Listener>& listeners,
-                       log::Sink& sink, DescriptorRange range)
+                       log::Sink& sink, KeptNumbers numbers)
     : number_(number),
       options_(std::move(options)),
-      range_(range),
       sink_(sink),
       slots_(seats_for(options_), options_.threads),
-      kept_connections_(descriptors_of(listeners), range.base, range.count, seats_for(options_)),
+      kept_connections_(descriptors_of(listeners), numbers, seats_for(options_), sink),
       harakiri_(options_, slots_),
       cheaper_(options_, slots_),
       group_pace_(options_.log_groups ? kGroupPace : milliseconds(0)),
@@ -62,13 +60,12 @@ Generation::Generation(int number, Options options, const std::vector<Listener>&
 }
 
 Generation::Generation(int number, Options options, const std::vector<Listener>& listeners,
-                       log::Sink& sink, DescriptorRange range, const Refork& refork)
+                       log::Sink& sink, KeptNumbers numbers, const Refork& refork)
     : number_(number),
       options_(std::move(options)),
-      range_(range),
       sink_(sink),
       slots_(seats_for(options_), options_.threads),
-      kept_connections_(descriptors_of(listeners), range.base, range.count, seats_for(options_)),
+      kept_connections_(descriptors_of(listeners), numbers, seats_for(options_), sink),
       harakiri_(options_, slots_),
       cheaper_(options_, slots_),
       group_pace_(options_.log_groups ? kGroupPace : milliseconds(0)),
@@ -149,6 +146,7 @@ void Generation::watch(std::vector<pollfd>& watched) const {
 
 void Generation::read_messages() {
   kept_connections_.read_mail();
+  end_liars();
   read_template_messages();
   std::vector<std::pair<int, Message>> messages;  // acting on one may change the map
   for (auto& [worker, child] : workers_) {
@@ -166,6 +164,16 @@ void Generation::read_messages() {
   }
   for (const auto& [worker, message] : messages) {
     on_worker_message(worker, message);
+  }
+}
+
+// A process that sends what none of the server's sends is not the one that was started.
+void Generation::end_liars() {
+  for (const pid_t pid : kept_connections_.take_liars()) {
+    if (const std::optional<int> id = worker_of(pid)) {
+      tell_of(EventKind::worker_killed, *id, "killing {}: {}", "it sent what no worker sends");
+      signal_worker(*id, SIGKILL);
+    }
   }
 }
 
@@ -282,12 +290,6 @@ std::optional<Generation::Clock::time_point> Generation::next_deadline() const {
 void Generation::act_on_deadlines() {
   const Clock::time_point now = Clock::now();
   kept_connections_.act_on_deadlines();
-  for (const int worker : kept_connections_.take_due_for_mail()) {
-    if (workers_.contains(worker) &&
-        workers_.at(worker).ready) {  // before, the signal would end it
-      signal_worker(worker, SIGUSR2);
-    }
-  }
   for (auto& [worker, child] : workers_) {
     if (child.kill_at && *child.kill_at <= now) {
       tell_of(EventKind::worker_killed, worker, "killing {}: {}",
@@ -351,6 +353,7 @@ void Generation::leave(bool stopping) {
   slots_.board().stopping = stopping;
   slots_.board().leaving = true;
   kept_connections_.stop_accepting();
+  kept_connections_.give_back_idle();
   template_.close();
   if (template_pid_ > 0 && !template_loaded_) {
     ::kill(template_pid_,

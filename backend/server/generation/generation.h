@@ -30,11 +30,9 @@
 
 namespace forktail::server {
 
-// Numbers of descriptors, set aside.
-struct DescriptorRange {
-  int base = 0;
-  int count = 0;
-};
+// How many workers a generation can have: room to scale to twice as many as it begins with. Each
+// seat costs every process two descriptors.
+int seats_for(const Options& options);
 
 // A worker that becomes a template.
 struct Refork {
@@ -56,12 +54,12 @@ class Generation {
   };
 
   // Makes what its processes share, and forks the template. Throws std::system_error.
-  // Kept connections get the descriptor numbers of `range`.
+  // Kept connections get these `numbers`.
   Generation(int number, Options options, const std::vector<Listener>& listeners, log::Sink& sink,
-             DescriptorRange range);
+             KeptNumbers numbers);
   // The same, with a worker of another generation for a template.
   Generation(int number, Options options, const std::vector<Listener>& listeners, log::Sink& sink,
-             DescriptorRange range, const Refork& refork);
+             KeptNumbers numbers, const Refork& refork);
 
   [[nodiscard]] int number() const { return number_; }
   [[nodiscard]] Phase phase() const { return phase_; }
@@ -73,7 +71,6 @@ class Generation {
   [[nodiscard]] bool gone() const { return template_pid_ == 0 && workers_.empty(); }
   [[nodiscard]] int wanted() const { return wanted_; }
   [[nodiscard]] int most() const { return slots_.seats(); }  // that scale() can reach
-  [[nodiscard]] DescriptorRange range() const { return range_; }
 
   // Events.
   void watch(std::vector<pollfd>& watched) const;
@@ -126,6 +123,7 @@ class Generation {
   void on_refork_failed(const std::string& why);
   void start_missing_workers();
   void start_worker(int worker);
+  void end_liars();
   void read_template_messages();
   void on_worker_message(int worker, const Message& message);
   void on_worker_gone(int worker, const std::string& how);
@@ -155,7 +153,6 @@ class Generation {
 
   const int number_;
   const Options options_;
-  const DescriptorRange range_;
   log::Sink& sink_;
   Slots slots_;
   std::optional<LogGroups> log_groups_;

@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -56,6 +55,7 @@ Master::Master(Options options, Means means)
       pidfile_(means.pidfile),
       signals_(watch_signals()),
       touched_(options_.touch_reload),
+      kept_numbers_(plan_kept_numbers(seats_for(options_))),
       last_number_(inherited_.generation) {
   // Workers, which their template does not wait for, become children of this process.
   prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -334,36 +334,14 @@ void Master::on_gone(const Generation& generation) {
 }
 
 void Master::start_generation(Options options) {
-  const DescriptorRange range = free_range();
-  if (range.count == 0 && options.keepalive_timeout.count() > 0) {
+  if (kept_numbers_.count == 0 && options.keepalive_timeout.count() > 0) {
     sink_->write(EventKind::keepalive_off, {},
-                 "no descriptors are left to keep connections in this generation");
+                 "no descriptors are left to keep connections: raise the limit of open files "
+                 "(LimitNOFILE, ulimit -n)",
+                 {{"reason", "the limit of open files"}});
   }
-  generations_.push_back(
-      std::make_unique<Generation>(++last_number_, std::move(options), listeners_, *sink_, range));
-}
-
-// Kept connections live at the upper end of what RLIMIT_NOFILE allows, out of the way of the lowest
-// numbers, which the system gives to everything else. Generations that overlap need ranges of their
-// own.
-DescriptorRange Master::free_range() const {
-  constexpr int kRanges = 4;
-  constexpr int kHighest = 16384;  // the kernel's table of a process grows up to the highest number
-  constexpr int kMostKept = 1024;
-  rlimit limit{};
-  getrlimit(RLIMIT_NOFILE, &limit);
-  const int top = static_cast<int>(std::min<rlim_t>(limit.rlim_cur, kHighest));
-  const int count = std::min(kMostKept, top / (2 * kRanges));
-  for (int i = 1; i <= kRanges; ++i) {
-    const int base = top - i * count;
-    const bool taken =
-        std::any_of(generations_.begin(), generations_.end(),
-                    [base](const auto& generation) { return generation->range().base == base; });
-    if (!taken) {
-      return {base, count};
-    }
-  }
-  return {};
+  generations_.push_back(std::make_unique<Generation>(++last_number_, std::move(options),
+                                                      listeners_, *sink_, kept_numbers_));
 }
 
 std::string Master::reload() {

@@ -67,7 +67,6 @@ class Master {
   void reap();
   void attend_generations();
   void start_generation(Options options);
-  [[nodiscard]] DescriptorRange free_range() const;
   // Returns why it could not even begin; empty when it has.
   std::string reload();
   void reload_once_more();
@@ -111,6 +110,7 @@ class Master {
   Pidfile& pidfile_;
   Descriptor signals_;
   TouchedFiles touched_;
+  const KeptNumbers kept_numbers_;
 
   std::vector<std::unique_ptr<Generation>> generations_;  // in order of their numbers
   Generation* current_ = nullptr;                         // the newest that has ever served

@@ -11,8 +11,16 @@ namespace {
 
 union Control {
   cmsghdr header;
-  std::array<char, CMSG_SPACE(sizeof(int))> space;
+  std::array<char, CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(ucred))> space;
 };
+
+// A copy, since the place in the control data need not be aligned.
+template <typename Value>
+Value value_of(const cmsghdr* head) {
+  Value value;
+  std::memcpy(&value, CMSG_DATA(head), sizeof(value));
+  return value;
+}
 
 }  // namespace
 
@@ -24,7 +32,7 @@ bool send_message(int socket, std::span<const std::byte> message, int passed) {
   Control control{};
   if (passed >= 0) {
     packet.msg_control = &control;
-    packet.msg_controllen = sizeof(control);
+    packet.msg_controllen = CMSG_SPACE(sizeof(int));
     control.header.cmsg_level = SOL_SOCKET;
     control.header.cmsg_type = SCM_RIGHTS;
     control.header.cmsg_len = CMSG_LEN(sizeof(int));
@@ -33,7 +41,8 @@ bool send_message(int socket, std::span<const std::byte> message, int passed) {
   return sendmsg(socket, &packet, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
 }
 
-ssize_t receive_message(int socket, std::span<std::byte> message, Descriptor& passed) {
+ssize_t receive_message(int socket, std::span<std::byte> message, Descriptor& passed,
+                        pid_t* sender) {
   iovec part{message.data(), message.size()};
   Control control{};
   msghdr packet{};
@@ -42,13 +51,24 @@ ssize_t receive_message(int socket, std::span<std::byte> message, Descriptor& pa
   packet.msg_control = &control;
   packet.msg_controllen = sizeof(control);
   const ssize_t size = recvmsg(socket, &packet, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-  const cmsghdr* head = size >= 0 ? CMSG_FIRSTHDR(&packet) : nullptr;
-  if (head != nullptr && head->cmsg_type == SCM_RIGHTS) {
-    int fd = -1;
-    std::memcpy(&fd, CMSG_DATA(head), sizeof(fd));
-    passed = Descriptor(fd);
+  if (sender != nullptr) {
+    *sender = 0;
+  }
+  for (cmsghdr* head = size >= 0 ? CMSG_FIRSTHDR(&packet) : nullptr; head != nullptr;
+       head = CMSG_NXTHDR(&packet, head)) {
+    if (head->cmsg_type == SCM_RIGHTS) {
+      // Room for one is all that there is: of a sender that passes more the kernel drops the rest.
+      passed = Descriptor(value_of<int>(head));
+    } else if (head->cmsg_type == SCM_CREDENTIALS && sender != nullptr) {
+      *sender = value_of<ucred>(head).pid;
+    }
   }
   return size;
+}
+
+void know_senders(int socket) {
+  const int on = 1;
+  setsockopt(socket, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
 }
 
 }  // namespace forktail::server

@@ -48,9 +48,10 @@ class Server:
                         "allow_root": as_root, **options}
         self.process = None
         self.pass_fds = ()
+        self.through = []  # a program that starts it, as ["prlimit", "--nofile=1024"]
 
     def command(self):
-        return [str(self.binary), "serve", *arguments(self.options)]
+        return [*self.through, str(self.binary), "serve", *arguments(self.options)]
 
     def run(self, limit=LIMIT):
         """For a server that is not meant to come up: runs it to its end."""

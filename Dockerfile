@@ -2,14 +2,18 @@
 #
 #   docker build --target server -t forktail-server .
 #   docker build --target nginx -t forktail-nginx .
+#
+# `--build-arg SUITE=trixie` makes them of Debian 13 instead of 12. The two must be of one suite: a module fits one
+# nginx.
+ARG SUITE=bookworm
 
-FROM debian:bookworm-slim AS base
+FROM debian:${SUITE}-slim AS base
 # Both containers are this user: each may use the socket in the volume that they share.
 RUN groupadd --gid 10001 forktail \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin forktail \
     && install -d -o forktail -g forktail /run/forktail
 
-FROM debian:bookworm-slim AS build
+FROM debian:${SUITE}-slim AS build
 RUN apt-get update -qq \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
         cmake g++ ninja-build pkg-config nginx-dev libpcre2-dev libssl-dev zlib1g-dev libzstd-dev \
@@ -18,11 +22,14 @@ COPY . /src
 WORKDIR /src
 RUN cmake --preset release -DCMAKE_BUILD_TYPE=Release && cmake --build --preset release \
     && cmake --install build/release --prefix /opt/forktail
+# The packages of the libraries that the programs are linked with; each suite has its own names for them.
+RUN ldd /opt/forktail/bin/forktail /opt/forktail/lib/forktail/apps/*.so \
+    | awk '$2 == "=>" { print "*/" $1 }' | sort -u | xargs dpkg -S | cut -d : -f 1 | sort -u >/opt/forktail/packages
 
 FROM base AS server
+COPY --from=build /opt/forktail/packages /tmp/packages
 RUN apt-get update -qq \
-    && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-        libspdlog1.10 libfmt9 libssl3 \
+    && DEBIAN_FRONTEND=noninteractive xargs apt-get install -y -qq --no-install-recommends </tmp/packages \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/forktail/bin/forktail /usr/local/bin/
 COPY --from=build /opt/forktail/lib/forktail/apps /usr/local/lib/forktail/apps

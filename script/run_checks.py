@@ -221,18 +221,18 @@ def count_junit(step, report, exited_well):
         step.case(False)
 
 
-def integration_tests(quick, *selection):
-    def check(step):
-        report = step.log.with_suffix(".xml")
-        report.unlink(missing_ok=True)
-        exited_well = step.run(
-            "/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "--timeout=600", "-rA", "--durations=10",
-            f"--junitxml={report}", *selection, "t/integration",
-            env={"FORKTAIL_QUICK": "1"} if quick else None,
-        )  # fmt: skip
-        count_junit(step, report, exited_well)
+def run_pytest(step, *words, env=None):
+    report = step.log.with_suffix(".xml")
+    report.unlink(missing_ok=True)
+    exited_well = step.run(
+        "/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "--timeout=600", "-rA", "--durations=10",
+        f"--junitxml={report}", *words, env=env,
+    )  # fmt: skip
+    count_junit(step, report, exited_well)
 
-    return check
+
+def integration_tests(quick, *selection):
+    return lambda step: run_pytest(step, *selection, "t/integration", env={"FORKTAIL_QUICK": "1"} if quick else None)
 
 
 def fuzz(step):
@@ -259,11 +259,14 @@ def fuzz(step):
 WITHOUT_THREADS = ("id_test", "ngx_module_test", "wire_test", "request_command_test")
 
 
-def stages(quick):
+def stages(kind):
     """One after the other: what runs side by side, each a list of steps one after the other."""
-    compiling = [("unit tests", unit_tests("dev")), ("clang-tidy", check_script("check-tidy", "10"))]
+    quick = kind != "all"
+    compiling = [("unit tests", unit_tests("dev"))]
     suites = [("nginx suites", nginx_tests())]
-    if not quick:
+    if kind == "quick":
+        compiling.append(("clang-tidy", check_script("check-tidy", "10")))
+    elif kind == "all":
         compiling = [
             ("unit tests: asan", unit_tests("asan")),
             ("unit tests: tsan", unit_tests("tsan", WITHOUT_THREADS)),
@@ -284,7 +287,7 @@ def stages(quick):
     # They wait more than they work.
     workers = 2 * PARALLEL if quick else PARALLEL
     integration = [("integration", integration_tests(quick, "-m", "not alone", f"-n{workers}", "--dist=loadfile"))]
-    if not quick:
+    if kind != "quick":
         integration.append(("integration: alone", integration_tests(quick, "-m", "alone")))
     yield [integration]
 
@@ -329,13 +332,20 @@ def tell_what_was_skipped(steps):
         print(f"{sum(reasons.values())} skipped ({each})")
 
 
-def main():
-    quick = "--quick" in sys.argv[1:]
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, give_up)
+def use_compiler_cache():
+    """A clone at another place finds there what this one has compiled."""
+    if shutil.which("ccache"):
+        os.environ.setdefault("CCACHE_BASEDIR", os.getcwd())
+        os.environ.setdefault("CCACHE_NOHASHDIR", "1")
+        for language in ("C", "CXX"):
+            os.environ.setdefault(f"CMAKE_{language}_COMPILER_LAUNCHER", "ccache")
+
+
+def run_stages(stages):
+    """The exit code. The last line tells the counts."""
     LOGS.mkdir(parents=True, exist_ok=True)
     done = []
-    for lanes in stages(quick):
+    for lanes in stages:
         with concurrent.futures.ThreadPoolExecutor(len(lanes)) as pool:
             results = list(pool.map(run_lane, lanes))
         for steps, _ in results:
@@ -347,6 +357,14 @@ def main():
     passed, failed = (sum(getattr(step, what) for step in done) for what in ("passed", "failed"))
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
+
+
+def main():
+    kind = {"--quick": "quick", "--system": "system"}.get("".join(sys.argv[1:]), "all")
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, give_up)
+    use_compiler_cache()
+    return run_stages(stages(kind))
 
 
 if __name__ == "__main__":

@@ -142,3 +142,55 @@ def test_what_was_skipped_and_why_stands_on_a_line_of_its_own_before_the_sum(tmp
     assert skipped == ("4 skipped (2 of junit: uwsgi is not installed; 1 of gtest: Log.rotates; "
                        "1 of tap: no HTTP/3 here)")
     assert last == "2 passed, 0 failed"
+
+
+@pytest.fixture
+def ci(tmp_path):
+    """ci(HERE, THERE) is the outcome of .ci/run where script/test does HERE, and script/test-on THERE."""
+    tree = tmp_path / "tree"
+
+    def run(here, there):
+        for name, commands in (("test", here), ("test-on", there)):
+            program = tree / "script" / name
+            program.parent.mkdir(parents=True, exist_ok=True)
+            program.write_text(f"#!/bin/sh\n{commands}\n")
+            program.chmod(0o755)
+        shutil.copytree(ROOT / ".ci", tree / ".ci", dirs_exist_ok=True)
+        return subprocess.run([tree / ".ci/run"], capture_output=True, text=True, check=False)
+
+    return run
+
+
+GREEN = "echo '3 passed, 0 failed'"
+
+
+@pytest.mark.parametrize("here, there, code, last", [
+    (GREEN, GREEN, 0, "6 passed, 0 failed"),
+    ("echo '3 passed, 1 failed'; exit 1", GREEN, 1, "6 passed, 1 failed"),
+    (GREEN, "echo '0 passed, 2 failed'; exit 1", 1, "3 passed, 2 failed"),
+    (GREEN, "echo 'no Docker'; exit 1", 1, "3 passed, 1 failed"),
+    (GREEN, "echo 'out of memory'", 1, "3 passed, 1 failed"),
+    (GREEN, "echo '3 passed, 0 failed'; kill -9 $$", 1, "6 passed, 1 failed"),
+])
+def test_what_decides_is_the_sum_of_both_systems(ci, here, there, code, last):
+    result = ci(here, there)
+    assert (result.returncode, result.stdout.splitlines()[-1]) == (code, last)
+
+
+def test_what_decides_lets_no_want_of_a_tool_pass(ci):
+    result = ci('[ "$FORKTAIL_REQUIRE" = all ] && echo "1 passed, 0 failed"', GREEN)
+    assert result.stdout.splitlines()[-1] == "4 passed, 0 failed"
+
+
+@pytest.mark.parametrize("require, code, last", [("", 0, "0 passed, 0 failed"), ("all", 1, "0 passed, 1 failed")])
+def test_the_other_debian_wants_docker(tmp_path, require, code, last):
+    shutil.copytree(ROOT / "script", tmp_path / "script")
+    result = subprocess.run([sys.executable, tmp_path / "script/test-on", "trixie"], capture_output=True, text=True,
+                            env={"PATH": str(tmp_path), "FORKTAIL_REQUIRE": require}, check=False)
+    assert (result.returncode, result.stdout.splitlines()[-1]) == (code, last)
+    assert "Docker is not there" in result.stdout
+
+
+def test_the_other_debian_must_be_named(tmp_path):
+    result = subprocess.run([ROOT / "script/test-on"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (result.returncode, "script/test-on trixie" in result.stderr) == (2, True)

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "cli/ask.h"
+#include "cli/values.h"
 
 namespace forktail::cli {
 
@@ -66,7 +67,7 @@ void add_ctl_command(CLI::App& forktail, int& exit_code) {
   }
   const auto workers = std::make_shared<int>(0);
   CLI::App* scale = add("scale", "change the number of workers; done when they are ready");
-  scale->add_option("workers", *workers)->required()->check(CLI::Range(1, 1000))->type_name("N");
+  scale->add_option("workers", *workers)->required()->check(in_range(1, 1000))->type_name("N");
   scale->callback([control, workers, &exit_code] {
     exit_code = run(*control, fmt::format("scale {}", *workers));
   });

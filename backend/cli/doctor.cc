@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 
+#include "cli/values.h"
 #include "doctor/limited.h"
 #include "doctor/pid.h"
 
@@ -148,7 +149,7 @@ void add_app_options(CLI::App& command, Options& options, CLI::Option*& app) {
           ->type_name("FILE");
   command.add_option("--processes", options.app.processes, "how many workers to compare (2)")
       ->needs(app)
-      ->check(CLI::Range(2, 64))
+      ->check(in_range(2, 64))
       ->type_name("N");
   command
       .add_flag("--measure", options.app.measure,
@@ -162,7 +163,7 @@ void add_pid_options(CLI::App& command, Options& options, CLI::Option* app) {
                                      "examine the running prefork server with this master: uWSGI, "
                                      "gunicorn, php-fpm, Apache, Puma, forktail")
                          ->excludes(app)
-                         ->check(CLI::Range(1, 1 << 30))
+                         ->check(in_range(1, 1 << 30))
                          ->type_name("MASTER");
   CLI::Option* probe =
       command

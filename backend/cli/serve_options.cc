@@ -99,10 +99,10 @@ void declare_what(CLI::App& app, Options& options) {
   app.add_option("--app", options.app, "the application: path of a shared object (.so)")
       ->type_name("FILE");
   app.add_option("-p,--processes,--workers", options.processes, "worker processes")
-      ->check(CLI::Range(1, 1000))
+      ->check(in_range(1, 1000))
       ->type_name("N");
   app.add_option("--threads", options.threads, "threads in each worker")
-      ->check(CLI::Range(1, 1000))
+      ->check(in_range(1, 1000))
       ->type_name("N");
   add(app, "--fork-mode", options.fork_mode, fork_mode,
       "where the application is loaded: `preload` once, before the fork; `lazy` in each worker; "
@@ -125,7 +125,7 @@ void declare_sockets(CLI::App& app, Options& options) {
       ->type_name("USER[:GROUP]");
   app.add_option("-l,--listen", options.listen,
                  "length of the listen queue (default: what the kernel allows)")
-      ->check(CLI::Range(1, 1000000))
+      ->check(in_range(1, 1000000))
       ->type_name("N");
   app.add_option("--tls-cert", options.tls_cert,
                  "certificate (PEM, with its chain): all TCP sockets speak TLS")
@@ -200,11 +200,11 @@ void declare_workers(CLI::App& app, Options& options) {
       ->type_name("SIZE");
   app.add_option("--cheaper", options.cheaper,
                  "fewest workers; more are started, up to `processes`, as the load asks for them")
-      ->check(CLI::Range(1, 1000))
+      ->check(in_range(1, 1000))
       ->type_name("N");
   app.add_option("--cheaper-initial", options.cheaper_initial,
                  "workers at the start (default: cheaper)")
-      ->check(CLI::Range(1, 1000))
+      ->check(in_range(1, 1000))
       ->type_name("N");
   app.add_option("--touch-reload", options.touch_reload,
                  "reload when this file is touched or replaced; may be repeated")

@@ -71,4 +71,16 @@ mode_t parse_mode(const std::string& option, const std::string& text) {
   return mode;
 }
 
+CLI::Validator in_range(int least, int most) {
+  const auto check = [least, most](const std::string& text) -> std::string {
+    int value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    const bool is_number = error == std::errc() && end == text.data() + text.size();
+    return is_number && value >= least && value <= most
+               ? ""
+               : fmt::format("Value {} not in range {} to {}", text, least, most);
+  };
+  return {check, fmt::format("INT in [{} - {}]", least, most)};
+}
+
 }  // namespace forktail::cli

@@ -1,7 +1,7 @@
 // Option values as people write them.
 //
-// Each function throws CLI::ValidationError with a message that names the option, the value and
-// what would be right.
+// Each function that parses throws CLI::ValidationError with a message that names the option, the
+// value and what would be right.
 #pragma once
 
 #include <sys/types.h>
@@ -9,6 +9,10 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+
+namespace CLI {
+class Validator;
+}
 
 namespace forktail::cli {
 
@@ -26,5 +30,8 @@ std::uint64_t parse_count(const std::string& option, const std::string& text);
 
 // "660": octal permission bits.
 mode_t parse_mode(const std::string& option, const std::string& text);
+
+// CLI::Range in words of our own: those of CLI11 differ from version to version.
+CLI::Validator in_range(int least, int most);
 
 }  // namespace forktail::cli

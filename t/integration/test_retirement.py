@@ -50,7 +50,7 @@ def test_a_worker_is_replaced_after_max_requests(server, record, mode):
 def test_under_load_workers_are_replaced_one_at_a_time_and_no_request_is_lost(server, record, mode):
     app = server(processes=4, fork_mode=mode, max_requests=100)
     with Load(app.get) as load:
-        wait_for(lambda: len(reasons(app)) >= 8, "eight replacements", limit=20)
+        wait_for(lambda: len(reasons(app)) >= 8, "eight replacements", limit=60)
     record(f"{mode}: {load.answered} requests, {len(reasons(app))} workers replaced, "
            f"{len(load.failures)} failed")
     assert not load.failures

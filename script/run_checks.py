@@ -280,6 +280,7 @@ def stages(kind):
         ("includes", check_script("check-includes")),
         ("tree", check_script("check-tree")),
         ("nginx versions", check_nginx_versions),
+        ("sizes", check_script("check-sizes")),
         ("events", check_script("check-events")),
         ("build dev", build_dev),
     ]]

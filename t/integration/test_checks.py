@@ -1,6 +1,7 @@
 """The checks of the tree refuse what they are there for, in a small tree of their own; script/test ends as it
 promises."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -39,7 +40,7 @@ def tree(tmp_path):
     return check
 
 
-@pytest.mark.parametrize("script", ["check-includes", "check-tree"])
+@pytest.mark.parametrize("script", ["check-includes", "check-tree", "check-sizes"])
 def test_a_clean_tree_is_let_through(tree, script):
     result = tree(script, {})
     assert (result.returncode, result.stdout) == (0, "")
@@ -90,6 +91,43 @@ def test_a_line_that_no_file_may_hold_is_refused(tree, tmp_path, line, why):
     assert result.returncode == 1
     assert result.stdout.startswith("notes.md:2:")
     assert why in result.stderr
+
+
+BODY = "  work();\n"
+LONG = {
+    "a file": ("backend/wire/long.cc", "int x;\n" * 451, "451 lines; a file has at most 450"),
+    "a function": ("backend/wire/long.cc", "int longest(int a,\n            int b) {\n" + BODY * 68 + "}\n",
+                   "long.cc:1: longest has 71 lines; a function has at most 70"),
+    "a function of Python": ("t/integration/long.py", "def longest():\n" + "    work()\n" * 70,
+                             "longest has 71 lines; a function has at most 70"),
+    "a class": ("backend/wire/long.h", "class Long {\n" + BODY * 399 + "};\n",
+                "backend/wire:Long: 401 lines in all its files; a class has at most 400"),
+    "a member": ("backend/wire/long.cc", "".join(f"int Long::part{i}() {{\n{BODY * 60}}}\n" for i in range(7)),
+                 "backend/wire:Long: 434 lines in all its files; a class has at most 400"),
+}
+
+
+@pytest.mark.parametrize("name, text, why", LONG.values(), ids=LONG.keys())
+def test_what_is_too_long_is_refused(tree, name, text, why):
+    result = tree("check-sizes", {name: text})
+    assert result.returncode == 1
+    assert why in result.stdout
+
+
+def test_a_folder_that_has_too_many_files_is_refused(tree):
+    result = tree("check-sizes", {f"backend/wire/part{i}.cc": "int x;\n" for i in range(40)})
+    assert (result.returncode, result.stdout.count("\n")) == (1, 1)
+    assert "backend/wire: 41 files; a folder has at most 40" in result.stdout
+
+
+def test_each_promise_names_a_test_that_exists():
+    promises = [line for line in (ROOT / "docs/guarantees.md").read_text().splitlines() if line.startswith("- ")]
+    assert len(promises) > 20
+    for promise in promises:
+        found = re.search(r"`(test_\w+\.py)::(test_\w+)`$", promise)
+        assert found, f"no test is named by: {promise}"
+        file, test = found.groups()
+        assert f"\ndef {test}(" in (ROOT / "t/integration" / file).read_text(), promise
 
 
 # The program with steps of its own, which count what the real ones count.

@@ -126,7 +126,7 @@ void* ngx_http_forktail_create_main_conf(ngx_conf_t* cf) {
 }
 
 char* ngx_http_forktail_init_main_conf(ngx_conf_t*, void* conf) {
-  ngx_conf_init_value(static_cast<IdMainConf*>(conf)->override_request_id, 0);
+  ngx_conf_init_value(static_cast<IdMainConf*>(conf)->override_request_id, 1);
   return NGX_CONF_OK;
 }
 
@@ -177,6 +177,12 @@ char* ngx_http_forktail_merge_loc_conf(ngx_conf_t*, void* parent, void* child) {
   }
   ngx_conf_init_value(conf->response, 1);
   return NGX_CONF_OK;
+}
+
+bool gives_ids(ngx_conf_t* cf) {
+  const auto* conf = static_cast<const IdSrvConf*>(
+      ngx_http_conf_get_module_srv_conf(cf, ngx_http_forktail_module));
+  return conf->enabled == 1;
 }
 
 }  // namespace forktail

@@ -29,4 +29,7 @@ namespace forktail {
 // logged. Lives as long as the request.
 const ngx_str_t* ngx_http_forktail_request_id(ngx_http_request_t* r);
 
+// Whether requests of the server whose location is being merged get an id.
+bool gives_ids(ngx_conf_t* cf);
+
 }  // namespace forktail

@@ -13,12 +13,12 @@ __DATA__
 
 
 
-=== TEST 1: off by default
+=== TEST 1: on by default
 --- config
     forktail on;
     location / { return 200 "$request_id $forktail_id"; }
 --- response_body_like eval
-qr/\A([0-9a-f]{32}) (?!\1)$::Hex\z/
+qr/\A($::Hex) \1\z/
 
 
 

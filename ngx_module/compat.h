@@ -116,6 +116,28 @@ inline void merge_limit_rate(const ngx_http_upstream_conf_t& prev, ngx_http_upst
 
 #endif
 
+// The sizes of the buffers of a server's socket.
+#if nginx_version >= 1031003
+
+#define FORKTAIL_SOCKET_BUFFERS 1
+
+inline void unset_socket_buffers(ngx_http_upstream_conf_t* conf) {
+  conf->socket_rcvbuf = conf->socket_sndbuf = NGX_CONF_UNSET_SIZE;
+}
+
+inline void merge_socket_buffers(const ngx_http_upstream_conf_t& prev,
+                                 ngx_http_upstream_conf_t* conf) {
+  ngx_conf_merge_size_value(conf->socket_rcvbuf, prev.socket_rcvbuf, 0);
+  ngx_conf_merge_size_value(conf->socket_sndbuf, prev.socket_sndbuf, 0);
+}
+
+#else
+
+inline void unset_socket_buffers(ngx_http_upstream_conf_t*) {}
+inline void merge_socket_buffers(const ngx_http_upstream_conf_t&, ngx_http_upstream_conf_t*) {}
+
+#endif
+
 // TLS to a server, and certificates kept between connections.
 #if (NGX_HTTP_SSL)
 #define FORKTAIL_TLS 1

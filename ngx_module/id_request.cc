@@ -116,9 +116,6 @@ bool fill(ngx_http_request_t* r, const IdSrvConf* conf, Identity* identity) {
   if (conf->trace_context != 0 && !trace(r, identity, parent)) {
     return false;
   }
-  if (conf->error_log != 0 && identity->id.len != 0) {
-    tag_error_log(r, identity);
-  }
   return set_upstream_header(r, conf->header, identity->id);
 }
 
@@ -156,7 +153,16 @@ Identity* identity(ngx_http_request_t* r) {
   *made = {};
   entry->handler = ngx_http_forktail_tag;
   ngx_http_set_ctx(r, made, ngx_http_forktail_module);
-  return fill(r, conf, made) ? made : nullptr;
+  if (!fill(r, conf, made)) {
+    // Memory ran out. Nobody may find a half of it; whoever asks again makes it anew.
+    entry->handler = nullptr;
+    ngx_http_set_ctx(r, nullptr, ngx_http_forktail_module);
+    return nullptr;
+  }
+  if (conf->error_log != 0 && made->id.len != 0) {
+    tag_error_log(r, made);
+  }
+  return made;
 }
 
 const ngx_str_t* ngx_http_forktail_request_id(ngx_http_request_t* r) {

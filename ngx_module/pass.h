@@ -36,6 +36,7 @@ struct PassLocConf {
   TlsConf tls;
   ngx_str_t target_name;  // what forktail_pass says, when that is not made of variables
   ngx_path_t* temp_path;  // what forktail_temp_path says
+  bool hides_id;          // the server's own, since the id part sets one
   bool keeps;             // connections to the upstream block, when its name has no variables
   Queue queue;
   bool asks_upstream;  // for a queue, since none is said to be, or not to be, here

@@ -7,9 +7,14 @@ namespace {
 constexpr ngx_msec_t kDefaultTimeout = 60000;
 constexpr size_t kDefaultMaxTempFile = size_t{1} << 30;
 
-ngx_str_t g_hidden_headers[] = {ngx_string("X-Accel-Expires"),    ngx_string("X-Accel-Redirect"),
-                                ngx_string("X-Accel-Limit-Rate"), ngx_string("X-Accel-Buffering"),
-                                ngx_string("X-Accel-Charset"),    ngx_null_string};
+// The first one only where the id part sets it, or another header in its place.
+ngx_str_t g_hidden_headers[] = {ngx_string("X-Request-ID"),
+                                ngx_string("X-Accel-Expires"),
+                                ngx_string("X-Accel-Redirect"),
+                                ngx_string("X-Accel-Limit-Rate"),
+                                ngx_string("X-Accel-Buffering"),
+                                ngx_string("X-Accel-Charset"),
+                                ngx_null_string};
 
 void merge_flags(const ngx_http_upstream_conf_t& prev, ngx_http_upstream_conf_t* conf) {
   ngx_conf_merge_value(conf->buffering, prev.buffering, 1);
@@ -18,6 +23,7 @@ void merge_flags(const ngx_http_upstream_conf_t& prev, ngx_http_upstream_conf_t*
   ngx_conf_merge_value(conf->intercept_errors, prev.intercept_errors, 0);
   ngx_conf_merge_value(conf->pass_request_headers, prev.pass_request_headers, 1);
   ngx_conf_merge_value(conf->pass_request_body, prev.pass_request_body, 1);
+  ngx_conf_merge_value(conf->force_ranges, prev.force_ranges, 0);
   ngx_conf_merge_value(conf->socket_keepalive, prev.socket_keepalive, 0);
   ngx_conf_merge_ptr_value(conf->local, prev.local, nullptr);
 }
@@ -29,6 +35,7 @@ void merge_limits(const ngx_http_upstream_conf_t& prev, ngx_http_upstream_conf_t
   ngx_conf_merge_msec_value(conf->next_upstream_timeout, prev.next_upstream_timeout, 0);
   ngx_conf_merge_uint_value(conf->next_upstream_tries, prev.next_upstream_tries, 0);
   merge_limit_rate(prev, conf);
+  merge_socket_buffers(prev, conf);
 }
 
 char* refuse_size(ngx_conf_t* cf, const char* directive, size_t value, const char* cure,
@@ -108,13 +115,28 @@ void merge_masks(const ngx_http_upstream_conf_t& prev, ngx_http_upstream_conf_t*
   }
 }
 
-ngx_int_t merge_hidden_headers(ngx_conf_t* cf, ngx_http_upstream_conf_t* prev,
-                               ngx_http_upstream_conf_t* conf) {
+// nginx shares the table of the level above, which it makes when the first server is merged. One
+// server may give ids and another none: then the table is no use to this one.
+ngx_int_t merge_hidden_headers(ngx_conf_t* cf, PassLocConf* prev, PassLocConf* conf) {
+  conf->hides_id = gives_ids(cf);
+  ngx_http_upstream_conf_t above = prev->upstream;
+  const bool made_above = above.hide_headers_hash.buckets != nullptr;
+  if (prev->hides_id != conf->hides_id) {
+    above.hide_headers_hash = {};
+  }
   ngx_hash_init_t hash = {};
   hash.max_size = 512;
   hash.bucket_size = ngx_align(64, ngx_cacheline_size);
   hash.name = const_cast<char*>("forktail_hide_headers_hash");
-  return ngx_http_upstream_hide_headers_hash(cf, conf, prev, g_hidden_headers, &hash);
+  ngx_str_t* hidden = conf->hides_id ? g_hidden_headers : g_hidden_headers + 1;
+  if (ngx_http_upstream_hide_headers_hash(cf, &conf->upstream, &above, hidden, &hash) != NGX_OK) {
+    return NGX_ERROR;
+  }
+  if (!made_above) {
+    prev->upstream.hide_headers_hash = above.hide_headers_hash;
+    prev->hides_id = conf->hides_id;
+  }
+  return NGX_OK;
 }
 
 // An `if` block and a limit_except block pass where the location around them does.
@@ -150,6 +172,14 @@ ngx_int_t merge_params(ngx_conf_t* cf, PassLocConf* prev, PassLocConf* conf) {
 ngx_int_t merge_queue(ngx_conf_t* cf, PassLocConf* conf) {
   const bool passes = conf->upstream.upstream != nullptr || conf->target != nullptr;
   if (!passes) {
+    const auto* core = static_cast<const ngx_http_core_loc_conf_t*>(
+        ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module));
+    if (has_own_queue(cf) && core->handler != nullptr) {
+      ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                         "\"forktail_queue\" does nothing in location \"%V\": its requests do not "
+                         "go by \"forktail_pass\"",
+                         &core->name);
+    }
     return NGX_OK;
   }
   conf->asks_upstream = !has_queue_args(cf);
@@ -192,6 +222,7 @@ void* ngx_http_forktail_pass_create_loc_conf(ngx_conf_t* cf) {
   upstream.intercept_errors = NGX_CONF_UNSET;
   upstream.pass_request_headers = NGX_CONF_UNSET;
   upstream.pass_request_body = NGX_CONF_UNSET;
+  upstream.force_ranges = NGX_CONF_UNSET;
   upstream.socket_keepalive = NGX_CONF_UNSET;
   upstream.local = static_cast<ngx_http_upstream_local_t*>(NGX_CONF_UNSET_PTR);
   upstream.connect_timeout = NGX_CONF_UNSET_MSEC;
@@ -200,6 +231,7 @@ void* ngx_http_forktail_pass_create_loc_conf(ngx_conf_t* cf) {
   upstream.next_upstream_timeout = NGX_CONF_UNSET_MSEC;
   upstream.next_upstream_tries = NGX_CONF_UNSET_UINT;
   unset_limit_rate(&upstream);
+  unset_socket_buffers(&upstream);
   upstream.buffer_size = NGX_CONF_UNSET_SIZE;
   upstream.busy_buffers_size_conf = NGX_CONF_UNSET_SIZE;
   upstream.temp_file_write_size_conf = NGX_CONF_UNSET_SIZE;
@@ -229,9 +261,8 @@ char* ngx_http_forktail_pass_merge_loc_conf(ngx_conf_t* cf, void* parent, void* 
   conf->keeps = keeps_connections(*static_cast<PassMainConf*>(ngx_http_conf_get_module_main_conf(
                                       cf, ngx_http_forktail_pass_module)),
                                   conf->upstream.upstream);
-  if (merge_hidden_headers(cf, &prev->upstream, &conf->upstream) != NGX_OK ||
-      merge_tls(cf, *prev, conf) != NGX_OK || merge_params(cf, prev, conf) != NGX_OK ||
-      merge_queue(cf, conf) != NGX_OK) {
+  if (merge_hidden_headers(cf, prev, conf) != NGX_OK || merge_tls(cf, *prev, conf) != NGX_OK ||
+      merge_params(cf, prev, conf) != NGX_OK || merge_queue(cf, conf) != NGX_OK) {
     return kConfError;
   }
   return NGX_CONF_OK;

@@ -98,6 +98,11 @@ ngx_command_t g_directives[] = {
 
     directive("forktail_bind", kAnywhere | NGX_CONF_TAKE12, ngx_http_upstream_bind_set_slot,
               FIELD(local)),
+    directive("forktail_force_ranges", kFlag, ngx_conf_set_flag_slot, FIELD(force_ranges)),
+#if defined(FORKTAIL_SOCKET_BUFFERS)
+    directive("forktail_socket_rcvbuf", kTake1, ngx_conf_set_size_slot, FIELD(socket_rcvbuf)),
+    directive("forktail_socket_sndbuf", kTake1, ngx_conf_set_size_slot, FIELD(socket_sndbuf)),
+#endif
     directive("forktail_socket_keepalive", kFlag, ngx_conf_set_flag_slot, FIELD(socket_keepalive)),
 
 #if defined(FORKTAIL_TLS)

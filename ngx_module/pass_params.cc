@@ -127,6 +127,11 @@ Param* find_param(const ngx_array_t& sent, std::string_view name) {
 
 ngx_int_t add_configured(ngx_conf_t* cf, ngx_array_t* sent,
                          const ngx_http_upstream_param_t& source) {
+  // The length is that of the body that is sent. Only a copy of the line in nginx's uwsgi_params
+  // would say so, and what the client named can be more: for an auth_request there is no body.
+  if (view(source.key) == "CONTENT_LENGTH") {
+    return NGX_OK;
+  }
   Param* param = find_param(*sent, view(source.key));
   if (param == nullptr) {
     param = static_cast<Param*>(ngx_array_push(sent));
@@ -150,15 +155,32 @@ ngx_int_t add_configured(ngx_conf_t* cf, ngx_array_t* sent,
   return ngx_http_compile_complex_value(&compile);
 }
 
+// What a client's header may never say: how long the body is, beside CONTENT_LENGTH, and
+// HTTP_PROXY, which libraries take for a setting of the machine.
+constexpr std::string_view kNeverSent[] = {"CONTENT_LENGTH", "TRANSFER_ENCODING", "PROXY"};
+
+ngx_int_t hide(Params* params, const ngx_str_t& header) {
+  auto* hidden = static_cast<ngx_str_t*>(ngx_array_push(&params->hidden));
+  if (hidden == nullptr) {
+    return NGX_ERROR;
+  }
+  *hidden = header;
+  return NGX_OK;
+}
+
 ngx_int_t hide_headers(Params* params) {
+  for (const std::string_view name : kNeverSent) {
+    if (hide(params, to_ngx(name)) != NGX_OK) {
+      return NGX_ERROR;
+    }
+  }
   const auto* sent = static_cast<const Param*>(params->sent.elts);
   for (ngx_uint_t i = 0; i < params->sent.nelts; ++i) {
-    if (begins_with(view(sent[i].name), kHeaderPrefix)) {
-      auto* hidden = static_cast<ngx_str_t*>(ngx_array_push(&params->hidden));
-      if (hidden == nullptr) {
-        return NGX_ERROR;
-      }
-      *hidden = {sent[i].name.len - kHeaderPrefix.size(), sent[i].name.data + kHeaderPrefix.size()};
+    const ngx_str_t& name = sent[i].name;
+    if (begins_with(view(name), kHeaderPrefix) &&
+        hide(params, {name.len - kHeaderPrefix.size(), name.data + kHeaderPrefix.size()}) !=
+            NGX_OK) {
+      return NGX_ERROR;
     }
   }
   return NGX_OK;

@@ -99,6 +99,12 @@ ngx_int_t take_cgi_status(ngx_http_upstream_headers_in_t* in, const ngx_log_t* l
   return NGX_OK;
 }
 
+// Whether the client has asked for another protocol, and can have it: not in a stream of HTTP/2,
+// and not for a part of a page.
+bool asks_for_upgrade(const ngx_http_request_t* r) {
+  return r == r->main && r->headers_in.upgrade != nullptr && r->http_version == NGX_HTTP_VERSION_11;
+}
+
 ngx_int_t finish_head(ngx_http_request_t* r) {
   ngx_http_upstream_t* u = r->upstream;
   if (u->headers_in.status_n == 0) {
@@ -109,6 +115,10 @@ ngx_int_t finish_head(ngx_http_request_t* r) {
   }
   if (u->state != nullptr && u->state->status == 0) {
     u->state->status = u->headers_in.status_n;
+  }
+  if (u->headers_in.status_n == NGX_HTTP_SWITCHING_PROTOCOLS) {
+    u->upgrade = 1;  // what follows is the other protocol's, to the end of the connection
+    return NGX_OK;
   }
   // Decided here, since nginx reads no body at all when it answers a HEAD request or redirects.
   if (has_no_body(r)) {
@@ -164,12 +174,13 @@ ngx_int_t take_status(ngx_http_request_t* r) {
   PassContext* context = pass_context(r);
   ngx_http_upstream_t* u = r->upstream;
   const ngx_http_status_t& status = context->status;
-  if (status.code < NGX_HTTP_CONTINUE || status.code == NGX_HTTP_SWITCHING_PROTOCOLS) {
+  const bool upgrade = status.code == NGX_HTTP_SWITCHING_PROTOCOLS;
+  if (status.code < NGX_HTTP_CONTINUE || (upgrade && !asks_for_upgrade(r))) {
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                   "upstream sent status %ui, which answers no request that was made", status.code);
     return NGX_HTTP_UPSTREAM_INVALID_HEADER;
   }
-  context->interim = status.code < NGX_HTTP_OK;
+  context->interim = status.code < NGX_HTTP_OK && !upgrade;
   if (context->interim) {
     return NGX_OK;
   }

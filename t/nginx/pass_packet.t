@@ -48,7 +48,7 @@ hello
 Content-Type: text/x-test
 --- packet eval
 ::packet(with => {REQUEST_METHOD => 'POST', CONTENT_TYPE => 'text/x-test', CONTENT_LENGTH => 5},
-    headers => [HTTP_CONTENT_TYPE => 'text/x-test', HTTP_CONTENT_LENGTH => 5], body => 'hello')
+    headers => [HTTP_CONTENT_TYPE => 'text/x-test'], body => 'hello')
 
 
 

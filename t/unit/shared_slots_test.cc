@@ -213,6 +213,14 @@ TEST(Slots, AreTheSameThroughAnInheritedDescriptor) {
   EXPECT_TRUE(other.board().leaving);
 }
 
+TEST(Slots, AreNotJoinedWhenTheMemoryIsSomethingElse) {
+  const Slots slots(3, 2);
+  EXPECT_THROW(Slots(dup(slots.memfd()), 2, 2), std::runtime_error) << "fewer seats";
+  EXPECT_THROW(Slots(dup(slots.memfd()), 2, 3), std::runtime_error) << "more threads";
+  slots.board().magic = 0;
+  EXPECT_THROW(Slots(dup(slots.memfd()), 3, 2), std::runtime_error);
+}
+
 TEST(SharedMemory, SaysWhatItCouldNotBeHadFor) {
   try {
     const SharedMemory memory("a test", 4096, Descriptor(-1));

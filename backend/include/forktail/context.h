@@ -52,7 +52,9 @@ class FORKTAIL_API Context {
           Clock::time_point deadline);
 
   // The request's id, the same as on nginx's lines. Lives as long as this Context.
-  [[nodiscard]] std::string_view id() const { return {id_.data(), id_size_}; }
+  [[nodiscard]] std::string_view id() const FORKTAIL_LIFETIMEBOUND {
+    return {id_.data(), id_size_};
+  }
 
   [[nodiscard]] Trace trace() const;
 

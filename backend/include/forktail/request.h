@@ -32,13 +32,13 @@ class FORKTAIL_API Request {
   Request(std::span<const Variable> variables, std::string_view body, int body_file = -1);
 
   // REQUEST_METHOD, as sent: methods are case-sensitive (RFC 9110, section 9.1).
-  [[nodiscard]] std::string_view method() const { return method_; }
+  [[nodiscard]] std::string_view method() const FORKTAIL_LIFETIMEBOUND { return method_; }
 
   // PATH_INFO: the decoded and normalised path, without the query. It may hold any byte.
-  [[nodiscard]] std::string_view path() const { return path_; }
+  [[nodiscard]] std::string_view path() const FORKTAIL_LIFETIMEBOUND { return path_; }
 
   // QUERY_STRING, still percent-encoded; empty when there is none.
-  [[nodiscard]] std::string_view query_string() const { return query_; }
+  [[nodiscard]] std::string_view query_string() const FORKTAIL_LIFETIMEBOUND { return query_; }
 
   // The query string's names and values, decoded.
   [[nodiscard]] Parameters query() const { return Parameters(query_); }
@@ -55,7 +55,7 @@ class FORKTAIL_API Request {
   // The header `name` ("User-Agent", any case); empty when it was not sent. A header that was sent
   // several times is one value, joined as RFC 9110, section 5.3 says, if the web server joins them,
   // as forktail_pass does; else the last one.
-  [[nodiscard]] std::string_view header(std::string_view name) const;
+  [[nodiscard]] std::string_view header(std::string_view name) const FORKTAIL_LIFETIMEBOUND;
 
   // All headers, as the web server passed them on, with names in lower case ("user-agent").
   // An underscore in a name can not be told from a hyphen: CGI writes both as `_`.
@@ -63,17 +63,20 @@ class FORKTAIL_API Request {
 
   // The value of the first cookie `name` as the client sent it, with its quotes if it has any;
   // nothing when it sent none (RFC 6265, section 5.4). Names are case-sensitive.
-  [[nodiscard]] std::optional<std::string_view> cookie(std::string_view name) const;
+  [[nodiscard]] std::optional<std::string_view> cookie(std::string_view name) const
+      FORKTAIL_LIFETIMEBOUND;
 
   // The variable `name` ("REMOTE_ADDR", exact case); empty when it was not sent. Of several of one
   // name the last counts, as with uWSGI.
-  [[nodiscard]] std::string_view variable(std::string_view name) const;
-  [[nodiscard]] std::span<const Variable> variables() const { return variables_; }
+  [[nodiscard]] std::string_view variable(std::string_view name) const FORKTAIL_LIFETIMEBOUND;
+  [[nodiscard]] std::span<const Variable> variables() const FORKTAIL_LIFETIMEBOUND {
+    return variables_;
+  }
 
   // The whole body: exactly CONTENT_LENGTH bytes, all of which had come before handle() was called.
   // One above `post-buffering` lies in a temporary file that has no name, and is mapped from there:
   // reading it costs page cache, not memory of the worker.
-  [[nodiscard]] std::string_view body() const { return body_; }
+  [[nodiscard]] std::string_view body() const FORKTAIL_LIFETIMEBOUND { return body_; }
 
   // The same, to be read piece by piece.
   [[nodiscard]] BodyStream body_stream() const { return {body_, body_file_}; }

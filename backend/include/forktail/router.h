@@ -47,7 +47,7 @@ namespace forktail {
 class FORKTAIL_API Params {
  public:
   // Throws std::out_of_range, naming it, when the pattern has no parameter `name`.
-  std::string_view operator[](std::string_view name) const;
+  std::string_view operator[](std::string_view name) const FORKTAIL_LIFETIMEBOUND;
 
   void add(std::string_view name, std::string_view value) { values_.emplace_back(name, value); }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <chrono>
+#include <stdexcept>
 #include <thread>
 
 #include "id/validate.h"
@@ -12,6 +13,7 @@ namespace forktail::server {
 
 namespace {
 
+constexpr std::uint32_t kMagic = 0x666b736c;  // "fksl"
 constexpr std::size_t kBoardSize = 64;
 constexpr std::size_t kSlotStride = (sizeof(Slot) + 63) / 64 * 64;  // no two threads share a line
 static_assert(sizeof(Board) <= kBoardSize);
@@ -149,12 +151,22 @@ void Slot::clear() noexcept {
 }
 
 Slots::Slots(int seats, int threads)
-    : seats_(seats), threads_(threads), memory_("the workers' slots", slot_bytes(seats, threads)) {}
+    : seats_(seats), threads_(threads), memory_("the workers' slots", slot_bytes(seats, threads)) {
+  board().magic = kMagic;
+  board().seats = seats;
+  board().threads = threads;
+}
 
 Slots::Slots(int memfd, int seats, int threads)
     : seats_(seats),
       threads_(threads),
-      memory_("the workers' slots", slot_bytes(seats, threads), Descriptor(memfd)) {}
+      memory_("the workers' slots", slot_bytes(seats, threads), Descriptor(memfd)) {
+  if (board().magic != kMagic || board().seats != seats || board().threads != threads) {
+    throw std::runtime_error(
+        "the memory that was inherited as the workers' slots is something else; the master and its "
+        "workers must be of one build");
+  }
+}
 
 std::size_t Slots::place_of(int worker) const {
   assert(worker >= 1 && worker <= seats_);

@@ -124,8 +124,12 @@ struct alignas(64) Seat {
   std::atomic<std::uint32_t> reopen_failed;  // the last round in which it could not
 };
 
-// What the master tells all workers without a message to each.
+// What the master tells all workers without a message to each, and what the memory is: written by
+// the one that makes it, and checked by each process that joins.
 struct Board {
+  std::uint32_t magic;
+  std::int32_t seats;
+  std::int32_t threads;
   std::atomic<int> retiring;   // the worker that is being replaced; 0: none
   std::atomic<bool> leaving;   // no worker of this generation is to start any more
   std::atomic<bool> stopping;  // the whole server ends: empty the listen queue before leaving
@@ -136,7 +140,8 @@ class Slots {
  public:
   // In the master. Throws std::system_error.
   Slots(int seats, int threads);
-  // In a process that was exec'ed.
+  // In a process that was exec'ed. Throws std::system_error, or std::runtime_error when the memory
+  // is something else.
   Slots(int memfd, int seats, int threads);
 
   [[nodiscard]] Board& board() const { return *reinterpret_cast<Board*>(memory_.base()); }

@@ -21,10 +21,11 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-constexpr milliseconds kFirstPatience{250};
+constexpr milliseconds kShortPatience{150};
+constexpr milliseconds kFirstLongPatience{600};
 constexpr milliseconds kMostPatience{2000};  // less than Stopper::kLongest
 constexpr milliseconds kDrain{3000};
-constexpr milliseconds kForOneWorker{12000};
+constexpr milliseconds kForOneWorker{15000};
 constexpr std::size_t kMostWorkers = 16;  // more of them tell no more
 
 struct Asking {
@@ -75,21 +76,30 @@ std::vector<Answer> try_once(Asking& asking, pid_t worker, const std::string& re
   return {};
 }
 
+// Most tries are short: where a lock decides who accepts (uWSGI's thunder-lock, Apache's mutex),
+// each try hands it on, though not always to the one that is meant. Every third is longer than the
+// last of these, for applications that take their time.
+milliseconds patience_of(int attempt) {
+  if (attempt % 3 != 2) {
+    return kShortPatience;
+  }
+  return std::min(kFirstLongPatience * (1 << std::min(attempt / 3, 4)), kMostPatience);
+}
+
 // Throws std::runtime_error when the worker is not reached.
 std::vector<Answer> ask_worker(Asking& asking, pid_t worker, const std::string& request) {
-  milliseconds patience = kFirstPatience;
   std::string problem = "it did not take the request";
   const auto end = std::min(asking.end, Clock::now() + kForOneWorker);
-  while (Clock::now() < end) {
+  for (int attempt = 0; Clock::now() < end; ++attempt) {
     try {
-      if (auto answers = try_once(asking, worker, request, patience); !answers.empty()) {
+      if (auto answers = try_once(asking, worker, request, patience_of(attempt));
+          !answers.empty()) {
         return answers;
       }
     } catch (const std::runtime_error& error) {
       asking.stopper.go_on();
       problem = error.what();
     }
-    patience = std::min(patience * 2, kMostPatience);
   }
   throw std::runtime_error(fmt::format(
       "{}: worker {} gave no answer while the others stood still: {}", request, worker, problem));

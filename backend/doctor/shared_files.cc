@@ -99,12 +99,13 @@ Named name_socket(const OpenFile& file, const std::vector<OpenFile>& files,
 }
 
 Named name_anonymous(const OpenFile& file) {
-  constexpr std::array<std::pair<std::string_view, Kind>, 5> kKinds{{{"eventpoll", Kind::epoll},
-                                                                     {"eventfd", Kind::eventfd},
-                                                                     {"timerfd", Kind::timerfd},
-                                                                     {"signalfd", Kind::signalfd},
-                                                                     {"inotify", Kind::inotify}}};
-  for (const auto& [word, kind] : kKinds) {
+  constexpr std::array<std::pair<std::string_view, Kind>, 5> kAnonymousFiles{
+      {{"eventpoll", Kind::epoll},
+       {"eventfd", Kind::eventfd},
+       {"timerfd", Kind::timerfd},
+       {"signalfd", Kind::signalfd},
+       {"inotify", Kind::inotify}}};
+  for (const auto& [word, kind] : kAnonymousFiles) {
     if (file.link.find(word) != std::string::npos) {
       const std::string_view name = facts_of(kind).word;
       return {kind, "",

@@ -101,6 +101,15 @@ def test_a_clean_application_answers_without_findings(prefork, probe):
         assert sum("of each of 4 workers: status 200" in note for note in report["notes"]) == 2
 
 
+def test_the_processes_between_the_target_and_the_workers_go_on(prefork, probe):
+    """uWSGI's HTTP router is a child of the master as the workers are."""
+    if not os.path.exists("/usr/lib/uwsgi/plugins/http_plugin.so"):
+        give_up("uWSGI's HTTP router is not installed")
+    port = free_port()
+    pid, _ = prefork.uwsgi(apps.MARKERS, "--plugin", "http", "--http", f"127.0.0.1:{port}")
+    assert ("random", "token") in markers(probe(pid, f"http://127.0.0.1:{port}"))
+
+
 def test_workers_that_are_not_equally_old_are_compared_all_the_same(prefork, probe):
     """A generator that has run further in one worker gives the same numbers, later."""
     pid, target = prefork.uwsgi(apps.MARKERS, workers=2)

@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
+
+#include "app/logger.h"
 
 namespace forktail {
 
@@ -14,6 +17,12 @@ constexpr std::size_t kTraceIdAt = 3;
 constexpr std::size_t kTraceIdSize = 32;
 constexpr std::size_t kSpanIdAt = 36;
 constexpr std::size_t kSpanIdSize = 16;
+
+// Never destroyed: threads may log while the application's exit() runs destructors.
+std::shared_ptr<spdlog::logger>& current_logger() {
+  static auto& logger = *new std::shared_ptr<spdlog::logger>();
+  return logger;
+}
 }  // namespace
 
 std::string_view to_string(ForkMode mode) {
@@ -52,7 +61,16 @@ Trace Context::trace() const {
           {traceparent_.data() + kSpanIdAt, kSpanIdSize}};
 }
 
-spdlog::logger& Context::log() const { return *spdlog::default_logger_raw(); }
+spdlog::logger& Context::log() const {
+  spdlog::logger* const ours = application_logger();
+  return ours != nullptr ? *ours : *spdlog::default_logger_raw();
+}
+
+void set_application_logger(std::shared_ptr<spdlog::logger> logger) {
+  current_logger() = std::move(logger);
+}
+
+spdlog::logger* application_logger() noexcept { return current_logger().get(); }
 
 std::vector<Header> Context::propagate() const {
   std::vector<Header> headers{{"X-Request-ID", std::string(id())}};

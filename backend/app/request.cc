@@ -19,8 +19,9 @@ bool is_content_header(std::string_view variable) {
 // "User-Agent" -> "HTTP_USER_AGENT" (RFC 3875, section 4.1.18).
 std::string variable_name(std::string_view header) {
   std::string name(header);
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) {
-    return c == '-' ? '_' : static_cast<char>(std::toupper(c));
+  // Not by toupper(), whose outcome is the application's locale's: in Turkish `i` has no ASCII one.
+  std::transform(name.begin(), name.end(), name.begin(), [](char c) {
+    return c == '-' ? '_' : c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
   });
   return is_content_header(name) ? name : std::string(kHeaderPrefix) + name;
 }

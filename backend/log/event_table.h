@@ -43,6 +43,7 @@ EVENT(fork_failed, error, "a process could not be forked; it is tried again", "o
 EVENT(template_failed, error, "a new template could not load the application; it is tried again", "reason")
 EVENT(template_died, error, "a template has ended; another one is started", "of_pid, how, retry_ms")
 EVENT(template_late, error, "a template that has not loaded within `start-timeout` is killed", "of_pid, reason")
+EVENT(foreign_logger, warn, "lines of the application go to another logger than the server's, without an id", "path, reason")
 EVENT(scaled, info, "another number of workers is wanted", "wanted, reason")
 
 SECTION("The server")

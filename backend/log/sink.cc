@@ -2,14 +2,17 @@
 
 #include <fcntl.h>
 #include <spdlog/details/log_msg.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <ctime>
+#include <filesystem>
 #include <mutex>
 #include <stdexcept>
+#include <system_error>
 #include <utility>
 
 #include "forktail/context.h"
@@ -41,11 +44,24 @@ std::string_view level_name(spdlog::level::level_enum level) {
   }
 }
 
-int open_or_throw(const std::string& target) {
+std::string absolute(std::string target) {
+  std::error_code error;
+  const std::filesystem::path path = std::filesystem::absolute(target, error);
+  return means_stderr(target) || error ? std::move(target) : path.string();
+}
+
+// By the umask that the server was started with: the application may change its process's.
+mode_t file_mode() {
+  const mode_t mask = umask(0);
+  umask(mask);
+  return 0640 & ~mask;
+}
+
+int open_or_throw(const std::string& target, mode_t mode) {
   if (means_stderr(target)) {
     return STDERR_FILENO;
   }
-  const int descriptor = open_target(target.c_str());
+  const int descriptor = open_target(target.c_str(), mode);
   if (descriptor < 0) {
     const int error = errno;
     throw std::runtime_error("can not open the log " + target + ": " + error_text(error) + "; " +
@@ -65,19 +81,21 @@ int adopt_or_throw(int descriptor, const std::string& target) {
 }  // namespace
 
 Sink::Sink(std::string target, Format format, System& system)
-    : target_(std::move(target)),
+    : target_(absolute(std::move(target))),
       format_(format),
       system_(system),
-      descriptor_(open_or_throw(target_)),
+      mode_(file_mode()),
+      descriptor_(open_or_throw(target_, mode_)),
       line_limit_(line_limit(descriptor_)),
       block_(new char[kBlock]) {
   own_order_.make();
 }
 
 Sink::Sink(int inherited_descriptor, std::string target, Format format, System& system)
-    : target_(std::move(target)),
+    : target_(absolute(std::move(target))),
       format_(format),
       system_(system),
+      mode_(file_mode()),
       descriptor_(adopt_or_throw(inherited_descriptor, target_)),
       line_limit_(line_limit(descriptor_)),
       block_(new char[kBlock]) {
@@ -143,7 +161,7 @@ bool Sink::reopen() noexcept {
   if (means_stderr(target_)) {
     return true;
   }
-  const int fresh = open_target(target_.c_str());
+  const int fresh = open_target(target_.c_str(), mode_);
   bool replaced = false;
   int error = errno;
   if (fresh >= 0) {
@@ -301,6 +319,9 @@ void Sink::drop(Order& order, std::uint32_t lines) noexcept {
   order.seq += lines;
   unreported_ += lines;
   dropped_.fetch_add(lines, std::memory_order_relaxed);
+  if (shared_dropped_ != nullptr) {
+    shared_dropped_->fetch_add(lines, std::memory_order_relaxed);
+  }
 }
 
 }  // namespace forktail::log

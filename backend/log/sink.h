@@ -117,7 +117,12 @@ class Sink final : public spdlog::sinks::sink {
     return dropped_.load(std::memory_order_relaxed);
   }
 
+  // From now on they are added there as well, where other processes see them.
+  void count_drops_in(std::atomic<std::uint64_t>& counter) noexcept { shared_dropped_ = &counter; }
+
   [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
+  // As it was given, made absolute: the working directory may change.
+  [[nodiscard]] const std::string& target() const noexcept { return target_; }
 
  private:
   // Room for the lines of a group with their numbers and marks.
@@ -145,12 +150,14 @@ class Sink final : public spdlog::sinks::sink {
   const std::string target_;
   const Format format_;
   System& system_;
+  const mode_t mode_;  // of a file that is created anew
   const int descriptor_;
   int previous_ = -1;
   std::atomic<std::size_t> line_limit_;
   std::atomic<spdlog::level::level_enum> server_level_ = spdlog::level::trace;
   Identity identity_;
   std::atomic<std::uint64_t> dropped_ = 0;
+  std::atomic<std::uint64_t>* shared_dropped_ = nullptr;
 
   Order own_order_{};
   Order* order_ = &own_order_;  // guards what follows, and the order of lines

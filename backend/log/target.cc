@@ -16,18 +16,41 @@ bool means_stderr(const std::string& target) noexcept {
   return target.empty() || target == "-" || target == "stderr";
 }
 
-int open_target(const char* path) noexcept {
+namespace {
+
+bool is_link(const char* path) noexcept {
+  struct stat info {};
+  const int error = errno;
+  const bool link = lstat(path, &info) == 0 && S_ISLNK(info.st_mode);
+  errno = error;
+  return link;
+}
+
+}  // namespace
+
+int open_target(const char* path, mode_t mode) noexcept {
   struct stat info {};
   const bool fifo = stat(path, &info) == 0 && S_ISFIFO(info.st_mode);
   // With O_RDWR the FIFO has a reader for as long as it has a writer: opening it does not wait for
   // one, and a reader that leaves costs lines, not a SIGPIPE (fifo(7)).
   const int direction = fifo ? O_RDWR : O_WRONLY;
-  int descriptor = -1;
-  do {
-    descriptor =
-        open(path, direction | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0640);
-  } while (descriptor < 0 && errno == EINTR);
-  return descriptor;
+  const int flags = direction | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+  for (;;) {
+    int descriptor = open(path, flags);
+    if (descriptor < 0 && errno == ENOENT) {
+      descriptor = open(path, flags | O_CREAT | O_EXCL, mode);
+      if (descriptor >= 0) {
+        static_cast<void>(fchmod(descriptor, mode));  // whatever the umask has become
+      }
+    }
+    if (descriptor >= 0 || (errno != EINTR && errno != EEXIST)) {
+      return descriptor;
+    }
+    if (errno == EEXIST && is_link(path)) {
+      return open(path, flags | O_CREAT, mode);  // to nothing: what it names is made
+    }
+    // Another process has created it in between.
+  }
 }
 
 bool same_file(const char* path, int descriptor) noexcept {

@@ -12,7 +12,7 @@ bool means_stderr(const std::string& target) noexcept;
 
 // Opens `path` for appending, made with mode 0640 (less the umask) when it is not there. Never
 // blocks, on a FIFO without a reader either. Returns a descriptor, or -1 and errno.
-int open_target(const char* path) noexcept;
+int open_target(const char* path, mode_t mode) noexcept;
 
 // Whether `path` names the very file that is open as `descriptor`.
 bool same_file(const char* path, int descriptor) noexcept;

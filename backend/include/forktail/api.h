@@ -11,3 +11,11 @@
 #else
 #define FORKTAIL_LIFETIMEBOUND
 #endif
+
+// A header-only spdlog is a copy of its own in each object: what it logs would go to its standard
+// output, without an id and without a word. FORKTAIL_APP looks again, behind all includes.
+#ifdef SPDLOG_HEADER_ONLY
+#error \
+    "forktail needs the compiled spdlog, which the server shares with the application: build with \
+`pkg-config --cflags --libs forktail`, or link forktail::forktail in CMake"
+#endif

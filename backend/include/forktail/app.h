@@ -10,10 +10,11 @@
 //   };
 //   FORKTAIL_APP(Hello)
 //
-// built as a shared object (g++ -std=c++20 -shared -fPIC) and started with
-// `forktail serve --app ./libhello.so --socket /run/hello.sock`.
+// built as a shared object (g++ -shared -fPIC hello.cc $(pkg-config --cflags --libs forktail)) and
+// started with `forktail serve --app ./libhello.so --socket /run/hello.sock`.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 
@@ -57,25 +58,28 @@ class App {
   virtual void on_worker_stop() {}
 };
 
-// The server refuses a shared object whose stamp differs from its own: the classes above cross the
-// border by value, so both sides must agree on their layout, and on the compiler's and library's.
+// The server refuses a shared object whose stamp differs from its own, and says in which part: the
+// classes above cross the border by value, so both sides must agree on their layout. Compilers that
+// keep to the Itanium C++ ABI and use the same standard library do: g++ and clang are one here.
 struct AbiStamp {
-  std::uint32_t version;     // raised with each incompatible change of these headers
-  std::uint32_t compiler;    // __GXX_ABI_VERSION
-  std::uint32_t string_abi;  // _GLIBCXX_USE_CXX11_ABI
-  std::uint32_t sizes;       // of all classes that cross, in one number
+  std::uint32_t version;                 // raised with each incompatible change of these headers
+  std::uint32_t library;                 // 1: libstdc++, 2: another
+  std::uint32_t string_abi;              // _GLIBCXX_USE_CXX11_ABI
+  std::array<std::uint32_t, 5> sizes{};  // of the classes that cross, in bytes
 };
 
-// The sizes as the digits of a number, each in a place of its own.
 template <typename... Types>
-constexpr std::uint32_t abi_sizes() {
-  std::uint32_t all = 0;
-  ((all = all * 251 + static_cast<std::uint32_t>(sizeof(Types))), ...);
-  return all;
+constexpr std::array<std::uint32_t, sizeof...(Types)> abi_sizes() {
+  return {static_cast<std::uint32_t>(sizeof(Types))...};
 }
 
-constexpr AbiStamp kAbiStamp{2, __GXX_ABI_VERSION, _GLIBCXX_USE_CXX11_ABI,
+#ifdef __GLIBCXX__
+constexpr AbiStamp kAbiStamp{3, 1, _GLIBCXX_USE_CXX11_ABI,
                              abi_sizes<Request, Response, Context, Parameters::iterator, Router>()};
+#else
+constexpr AbiStamp kAbiStamp{3, 2, 0,
+                             abi_sizes<Request, Response, Context, Parameters::iterator, Router>()};
+#endif
 
 // What FORKTAIL_APP puts into the shared object under the name `forktail_app_entry`.
 struct AppEntry {
@@ -85,7 +89,15 @@ struct AppEntry {
 
 }  // namespace forktail
 
+// The text of a macro: its name when it is not defined.
+#define FORKTAIL_TEXT_OF(macro) FORKTAIL_TEXT(macro)
+#define FORKTAIL_TEXT(text) #text
+
 #define FORKTAIL_APP(Type)                                               \
+  static_assert(sizeof(FORKTAIL_TEXT_OF(SPDLOG_HEADER_ONLY)) > 1,        \
+                "forktail needs the compiled spdlog: build with "        \
+                "`pkg-config --cflags --libs forktail`, or link "        \
+                "forktail::forktail in CMake");                          \
   extern "C" FORKTAIL_API const ::forktail::AppEntry forktail_app_entry; \
   extern "C" const ::forktail::AppEntry forktail_app_entry = {           \
       ::forktail::kAbiStamp, []() -> ::forktail::App* { return new Type(); }};

@@ -58,8 +58,9 @@ class FORKTAIL_API Context {
 
   [[nodiscard]] Trace trace() const;
 
-  // The logger that spdlog::info() and friends write to as well: its lines bear the id of the
-  // *current* request of the calling thread.
+  // The logger that spdlog::info() and friends write to as well, and that stays when the
+  // application shuts spdlog down: its lines bear the id of the *current* request of the calling
+  // thread.
   [[nodiscard]] spdlog::logger& log() const;
 
   // When the server will give this request up (`harakiri`); time_point::max() when it never will.

@@ -3,9 +3,12 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 
+#include <array>
 #include <exception>
 #include <filesystem>
 #include <stdexcept>
+
+#include "server/child/foreign_loggers.h"
 
 namespace forktail::server {
 
@@ -25,12 +28,37 @@ void check_stamp(const std::string& path, const AbiStamp& theirs) {
                        "{}: rebuild it against this server's include/forktail",
                        theirs.version, kAbiStamp.version));
   }
-  if (theirs.compiler != kAbiStamp.compiler || theirs.string_abi != kAbiStamp.string_abi ||
-      theirs.sizes != kAbiStamp.sizes) {
+  if (theirs.library != kAbiStamp.library) {
     refuse(path,
-           "was built with another compiler, standard library or set of headers than this "
-           "server (ABI stamps differ): rebuild it with the same");
+           "was built with another standard library than this server's libstdc++: rebuild it "
+           "without -stdlib=libc++");
   }
+  if (theirs.string_abi != kAbiStamp.string_abi) {
+    refuse(path, fmt::format("was built with _GLIBCXX_USE_CXX11_ABI={}, this server with {}: its "
+                             "std::string is another class; rebuild it with the same",
+                             theirs.string_abi, kAbiStamp.string_abi));
+  }
+  constexpr std::array<std::string_view, kAbiStamp.sizes.size()> kClasses{
+      "Request", "Response", "Context", "Parameters::iterator", "Router"};
+  for (std::size_t i = 0; i < kClasses.size(); ++i) {
+    if (theirs.sizes[i] != kAbiStamp.sizes[i]) {
+      refuse(path,
+             fmt::format("its forktail::{} has {} bytes, this server's has {}: rebuild it against "
+                         "this server's include/forktail, and without what changes the standard "
+                         "library's classes (-D_GLIBCXX_DEBUG)",
+                         kClasses[i], theirs.sizes[i], kAbiStamp.sizes[i]));
+    }
+  }
+}
+
+// Of dlopen(): of all that it says, this the user can not know to mean a mismatch.
+std::string why_not_opened(std::string error) {
+  if (error.find("undefined symbol") != std::string::npos) {
+    error +=
+        ": it was not linked with a library that it uses, or was built against other headers or "
+        "another standard library than this server's";
+  }
+  return error;
 }
 
 }  // namespace
@@ -42,7 +70,7 @@ App& load_app(const std::string& path) {
   }
   void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
-    refuse(path, dlerror());  // NOLINT(concurrency-mt-unsafe): glibc keeps one a thread
+    refuse(path, why_not_opened(dlerror()));  // NOLINT(concurrency-mt-unsafe): one a thread
   }
   const auto* entry = static_cast<const AppEntry*>(dlsym(library, "forktail_app_entry"));
   if (entry == nullptr) {
@@ -56,6 +84,17 @@ App& load_app(const std::string& path) {
   } catch (...) {
     refuse(path, "its constructor threw something that is no std::exception");
   }
+}
+
+App& load_app(const std::string& path, log::Sink& sink) {
+  const ForeignLoggers foreign;
+  App& app = load_app(path);
+  for (const std::string& reason : foreign.found()) {
+    sink.write(log::EventKind::foreign_logger, {},
+               fmt::format("lines of the application {} do not come here: {}", path, reason),
+               {{"path", path}, {"reason", reason}});
+  }
+  return app;
 }
 
 }  // namespace forktail::server

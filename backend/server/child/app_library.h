@@ -4,6 +4,7 @@
 #include <string>
 
 #include "forktail/app.h"
+#include "log/sink.h"
 
 namespace forktail::server {
 
@@ -11,5 +12,9 @@ namespace forktail::server {
 // file, what is wrong and the cure; an exception of the application's constructor is passed on in
 // one. Neither is ever unloaded: a worker ends without running the application's destructors.
 App& load_app(const std::string& path);
+
+// The same, for a process that is to serve: says in the log when lines of the application would not
+// come there.
+App& load_app(const std::string& path, log::Sink& sink);
 
 }  // namespace forktail::server

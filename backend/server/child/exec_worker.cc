@@ -17,8 +17,8 @@
 
 namespace forktail::server {
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ExecWorker, share, worker, channel, log, options, tls_cert,
-                                   tls_key, tls_client_ca, tls_ticket_keys)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ExecWorker, share, worker, channel, log, options, log_path,
+                                   tls_cert, tls_key, tls_client_ca, tls_ticket_keys)
 
 namespace {
 
@@ -45,6 +45,7 @@ std::string exec_worker(const GenerationShare& share, int worker, const Channel&
   self.channel = channel.descriptor();
   self.log = share.sink.descriptor();
   self.options = share.options.as_ini;
+  self.log_path = share.sink.target();
   if (share.options.tls) {
     const TlsMaterial& material = share.options.tls->material();
     self.tls_cert = material.cert;
@@ -89,6 +90,7 @@ void run_exec_worker(const ExecWorker& self, Options options) {
     options.tls = std::make_shared<TlsContext>(
         TlsMaterial{self.tls_cert, self.tls_key, self.tls_client_ca, self.tls_ticket_keys});
   }
+  options.logto = self.log_path;
   prctl(PR_SET_NAME, "forktail");  // it is `exe` by now
   for (const int fd : inherited_by(self)) {
     set_inheritable(fd, false);

@@ -16,6 +16,7 @@ struct ExecWorker {
   int channel = -1;  // descriptors
   int log = -1;
   std::string options;   // INI text
+  std::string log_path;  // absolute
   std::string tls_cert;  // in PEM, see TlsMaterial
   std::string tls_key;
   std::string tls_client_ca;

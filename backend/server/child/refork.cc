@@ -8,7 +8,6 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -19,6 +18,7 @@
 
 #include "server/child/template.h"
 #include "server/child/worker_harakiri.h"
+#include "server/shared/output.h"
 
 namespace forktail::server {
 
@@ -101,7 +101,7 @@ void become_template(const GenerationShare& share, int worker, const Channel& ma
                              worker, threads)});
     _exit(0);
   }
-  std::fflush(nullptr);
+  flush_output();
   master.send({MessageType::reforked, worker});
 
   std::string text;

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <exception>
 #include <string>
 #include <system_error>
@@ -20,6 +19,7 @@
 #include "server/child/worker.h"
 #include "server/os/title.h"
 #include "server/shared/logging.h"
+#include "server/shared/output.h"
 
 namespace forktail::server {
 
@@ -70,7 +70,7 @@ void close_inherited(const GenerationShare& share, const Channel& master) {
 // error's text.
 std::string fork_worker(const GenerationShare& share, int worker, Channel channel,
                         const Channel& master, App* app) {
-  std::fflush(nullptr);  // what is unwritten would be written once by each worker
+  flush_output();  // what is unwritten would be written once by each worker
   share.sink.reopen_if_moved();
   const pid_t forker = fork();
   if (forker < 0) {
@@ -103,10 +103,10 @@ App* load_for_all(const GenerationShare& share, const Channel& master) {
     return nullptr;
   }
   try {
-    return &load_app(share.options.app);
+    return &load_app(share.options.app, share.sink);
   } catch (const std::exception& error) {
     master.send({MessageType::load_failed, 0, error.what()});
-    std::fflush(nullptr);
+    flush_output();
     _exit(1);
   }
 }
@@ -120,7 +120,7 @@ App* load_for_all(const GenerationShare& share, const Channel& master) {
     bool ended = false;
     std::optional<Message> order = master.receive(ended);
     if (ended) {
-      std::fflush(nullptr);
+      flush_output();
       _exit(0);  // the generation is leaving, and needs no more workers
     }
     if (!order || order->type != MessageType::spawn) {

@@ -9,7 +9,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <thread>
@@ -25,6 +24,7 @@
 #include "server/os/stack_trace.h"
 #include "server/os/title.h"
 #include "server/request/request_loop.h"
+#include "server/shared/output.h"
 #include "server/shared/thrown_by.h"
 
 namespace forktail::server {
@@ -183,7 +183,7 @@ class WorkerProcess {
 
 [[noreturn]] void fail_start(const Channel& master, const std::string& why) {
   master.send({MessageType::start_failed, 0, why});
-  std::fflush(nullptr);
+  flush_output();
   _exit(1);
 }
 
@@ -208,7 +208,7 @@ void run_worker(const GenerationShare& share, int worker, const Channel& master,
     share.sink.gather(share.log_groups->of(worker));
   }
   if (app == nullptr) {
-    if (const auto thrown = thrown_by([&] { app = &load_app(share.options.app); })) {
+    if (const auto thrown = thrown_by([&] { app = &load_app(share.options.app, share.sink); })) {
       fail_start(master, *thrown);
     }
   }
@@ -235,7 +235,7 @@ void run_worker(const GenerationShare& share, int worker, const Channel& master,
   }
   // No destructors: they would touch, and so copy, every page that the worker shares with the
   // template.
-  std::fflush(nullptr);
+  flush_output();
   _exit(0);
 }
 

@@ -2,12 +2,18 @@
 
 #include <spdlog/spdlog.h>
 
+#include <utility>
+
+#include "app/logger.h"
+
 namespace forktail::server {
 
 namespace {
 
 std::shared_ptr<log::Sink> make_default(std::shared_ptr<log::Sink> sink, const Options& options) {
-  spdlog::set_default_logger(std::make_shared<spdlog::logger>("forktail", sink));
+  auto logger = std::make_shared<spdlog::logger>("forktail", sink);
+  spdlog::set_default_logger(logger);
+  set_application_logger(std::move(logger));
   set_log_level(*sink, options);
   return sink;
 }
@@ -25,7 +31,7 @@ std::shared_ptr<log::Sink> inherit_logging(const Options& options, int descripto
 
 void set_log_level(log::Sink& sink, const Options& options) {
   const auto level = spdlog::level::from_str(options.log_level);
-  spdlog::default_logger()->set_level(level);
+  application_logger()->set_level(level);
   sink.set_server_level(level);  // the server's own lines do not pass through the logger
 }
 

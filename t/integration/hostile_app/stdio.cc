@@ -42,8 +42,12 @@ constexpr Misbehaviour kTable[] = {
      }},
     {"/stdio/throwing-cout", Harm::lasts, "makes std::cout throw, and its output fail",
      [](const Parameters&) {
-       std::cout.exceptions(std::ios::badbit | std::ios::failbit);
-       std::cout.rdbuf(nullptr);
+       try {
+         std::cout.rdbuf(nullptr);
+         std::cout.exceptions(std::ios::badbit | std::ios::failbit);
+       } catch (const std::ios::failure&) {
+         // it does so at once
+       }
        return done();
      }},
     {"/stdio/hold-lock", Harm::lasts, "keeps the lock of stdout for good",

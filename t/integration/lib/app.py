@@ -14,6 +14,7 @@ def compile_app(source, folder):
     path = Path(folder) / f"{hashlib.sha256(source.encode()).hexdigest()[:16]}.so"
     if not path.exists():
         command = [need("g++"), "-std=c++20", "-shared", "-fPIC", f"-I{ROOT}/backend/include",
+                   *subprocess.check_output([need("pkg-config"), "--cflags", "spdlog"], text=True).split(),
                    "-x", "c++", "-", "-o", str(path)]
         result = subprocess.run(command, input=source, capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stderr

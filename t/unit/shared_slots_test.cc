@@ -31,7 +31,8 @@ TEST(Slots, TellTheWayOfARequest) {
   slot.begin_reading(42);
   EXPECT_EQ(slot.snapshot().state, SlotState::reading);
   EXPECT_EQ(slot.snapshot().since_ns, 42);
-  slot.begin_handling("an-id", "GET", "/path");
+  slot.name_request("an-id", "GET", "/path");
+  slot.begin_handling();
   const SlotRequest request = slot.snapshot();
   EXPECT_EQ(request.state, SlotState::handling);
   EXPECT_EQ(request.since_ns, 42);
@@ -51,7 +52,8 @@ TEST(Slots, TellTheWayOfARequest) {
 TEST(Slots, CutTextsToWhatFits) {
   const Slots slots(1, 1);
   Slot& slot = slots.slot(1, 0);
-  slot.begin_handling(std::string(500, 'i'), std::string(500, 'm'), std::string(500, 'p'));
+  slot.name_request(std::string(500, 'i'), std::string(500, 'm'), std::string(500, 'p'));
+  slot.begin_handling();
   const SlotRequest request = slot.snapshot();
   EXPECT_EQ(request.id, std::string(128, 'i'));
   EXPECT_EQ(request.method, std::string(24, 'm'));
@@ -70,12 +72,15 @@ TEST(Slots, ASnapshotOfALivingWriterIsNeverHalfOfEach) {
   Slot& slot = slots.slot(1, 0);
   const std::string a(100, 'a');
   const std::string b(30, 'b');
-  slot.begin_handling(a, a, a);
+  slot.name_request(a, a, a);
+  slot.begin_handling();
   const Child writer([&]() -> int {
     for (;;) {
-      slot.begin_handling(b, b, b);
+      slot.name_request(b, b, b);
+      slot.begin_handling();
       pause_briefly();
-      slot.begin_handling(a, a, a);
+      slot.name_request(a, a, a);
+      slot.begin_handling();
       pause_briefly();
     }
   });
@@ -100,7 +105,8 @@ TEST(Slots, WhatADeadWriterLeftCanBeRead) {
     Child writer([&]() -> int {
       for (;;) {
         slot.begin_reading(i);
-        slot.begin_handling("the-id", "GET", "/path");
+        slot.name_request("the-id", "GET", "/path");
+        slot.begin_handling();
       }
     });
     ASSERT_TRUE(wait_until([&] { return slot.snapshot().since_ns == i; }));
@@ -115,7 +121,8 @@ TEST(Slots, WhatADeadWriterLeftCanBeRead) {
 TEST(Slots, ASnapshotOfAWriterThatDiedWithinTheTextsComesToAnEnd) {
   const Slots slots(1, 1);
   Slot& slot = slots.slot(1, 0);
-  slot.begin_handling("the-id", "GET", "/path");
+  slot.name_request("the-id", "GET", "/path");
+  slot.begin_handling();
   ++reinterpret_cast<std::atomic<std::uint32_t>&>(slot);
   EXPECT_EQ(slot.snapshot().state, SlotState::handling);
   EXPECT_EQ(slot.snapshot().path, "/path");
@@ -185,7 +192,8 @@ TEST(Slots, TellWhetherAConnectionStandsBetweenTwoRequests) {
   EXPECT_TRUE(slot.between_requests(false));
   slot.begin_reading(1);
   EXPECT_TRUE(slot.between_requests(true)) << "nothing has been read";
-  slot.begin_handling("the-id", "GET", "/path");
+  slot.name_request("the-id", "GET", "/path");
+  slot.begin_handling();
   EXPECT_FALSE(slot.between_requests(true));
   slot.begin_writing(true);
   EXPECT_FALSE(slot.between_requests(false)) << "the answer may be half";
@@ -205,7 +213,8 @@ TEST(Slots, TellWhetherAConnectionStandsBetweenTwoRequests) {
 TEST(Slots, AreTheSameThroughAnInheritedDescriptor) {
   const Slots slots(2, 2);
   const Slots other(dup(slots.memfd()), 2, 2);
-  slots.slot(2, 1).begin_handling("the-id", "GET", "/path");
+  slots.slot(2, 1).name_request("the-id", "GET", "/path");
+  slots.slot(2, 1).begin_handling();
   slots.seat(2).pid = 17;
   slots.board().leaving = true;
   EXPECT_EQ(other.slot(2, 1).snapshot().id, "the-id");

@@ -143,6 +143,7 @@ void run_template(const GenerationShare& share, Channel master) {
   apply_to_process(share.options);  // which a reload may have changed
   set_log_level(share.sink, share.options);
   share.sink.set_identity({0, share.generation});
+  share.sink.count_drops_in(share.slots.board().log_lines_dropped);
   set_title(share.options.procname_prefix,
             fmt::format("template, generation {}", share.generation));
   App* app = load_for_all(share, master);
@@ -152,6 +153,7 @@ void run_template(const GenerationShare& share, Channel master) {
 void run_reforked_template(const GenerationShare& share, Channel master, App& app) {
   default_signals();
   share.sink.set_identity({0, share.generation});
+  share.sink.count_drops_in(share.slots.board().log_lines_dropped);
   set_title(share.options.procname_prefix,
             fmt::format("template, generation {}", share.generation));
   obey_orders(share, master, &app);

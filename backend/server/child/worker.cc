@@ -198,6 +198,7 @@ void die_with_master(pid_t master) {
 
 void run_worker(const GenerationShare& share, int worker, const Channel& master, App* app) {
   share.sink.set_identity({worker, share.generation});
+  share.sink.count_drops_in(share.slots.seat(worker).log_lines_dropped);
   set_title(share.options.procname_prefix,
             fmt::format("worker {}, generation {}", worker, share.generation));
   worker_signals::install();

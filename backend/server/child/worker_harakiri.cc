@@ -15,6 +15,7 @@
 #include <type_traits>
 
 #include "server/os/stack_trace.h"
+#include "server/request/at_work.h"
 #include "server/shared/thrown_by.h"
 
 namespace forktail::server {
@@ -29,7 +30,8 @@ struct Notice {
   enum class State : int { free, being_written, written };
   std::atomic<State> state;
   pid_t thread;
-  bool in_request;  // the application is at work, not the server that reads or writes
+  bool in_request;  // it is known which
+  bool at_work;     // of the application, not of the server, which reads or writes
   alignas(Context) std::array<std::byte, sizeof(Context)> context;
   alignas(StackTrace) std::array<std::byte, sizeof(StackTrace)> trace;
 };
@@ -38,7 +40,8 @@ struct Notice {
 // moment that the watch needs to empty one.
 std::array<Notice, 16> notices;
 sem_t noticed;
-std::thread watcher;
+// Never destroyed: the application may call exit() while it runs.
+std::thread& watcher = *new std::thread();
 std::atomic<bool> over;
 
 void note(int, siginfo_t*, void* signal_context) {
@@ -50,6 +53,7 @@ void note(int, siginfo_t*, void* signal_context) {
     }
     const Context* context = current();
     notice.in_request = context != nullptr;
+    notice.at_work = notice.in_request && application_at_work();
     if (notice.in_request) {
       std::memcpy(notice.context.data(), context, sizeof(Context));
     }
@@ -86,7 +90,11 @@ void attend(Notice& notice, App& app, log::Sink& sink) {
   const Context context = *std::launder(reinterpret_cast<const Context*>(notice.context.data()));
   const Scope scope(context);
   log_stack(sink, notice);
+  const bool at_work = notice.at_work;
   notice.state = Notice::State::free;
+  if (!at_work) {
+    return;
+  }
   try {
     // One that hangs must not keep the next from being called.
     std::thread([&app, &sink, context] { call_hook(app, sink, context); }).detach();

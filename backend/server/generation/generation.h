@@ -146,7 +146,7 @@ class Generation {
   void kill_template() const;
   void forget_unforked_workers();
   void log_in_flight(int worker, pid_t pid, const std::string& what,
-                     const std::vector<bool>& resumed) const;
+                     const std::vector<bool>& resumed);
   void check_serving();
   [[nodiscard]] std::optional<int> worker_of(pid_t pid) const;
   void signal_worker(int worker, int signal) const;

@@ -108,11 +108,11 @@ void Generation::on_worker_gone(int worker, const std::string& how) {
   }
 }
 
-// One line for each request that died with its worker, under the request's worker; `resumed` says,
-// by thread, whose connection another worker goes on with: those requests had been answered, or not
+// One line for each request that died with its worker, under the request's id; `resumed` says, by
+// thread, whose connection another worker goes on with: those requests had been answered, or not
 // begun.
 void Generation::log_in_flight(int worker, pid_t pid, const std::string& what,
-                               const std::vector<bool>& resumed) const {
+                               const std::vector<bool>& resumed) {
   const auto now = Clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
   for (int thread = 0; thread < slots_.threads(); ++thread) {
     const Slot& slot = slots_.slot(worker, thread);
@@ -122,6 +122,7 @@ void Generation::log_in_flight(int worker, pid_t pid, const std::string& what,
       continue;
     }
     const bool answered = request.state == SlotState::writing && (survived || slot.answered());
+    history_[worker].lost += answered ? 0 : 1;
     const std::string line = fmt::format("{} {} {} {}", describe(worker, pid), what,
                                          answered ? "after" : "while", describe(request, now));
     sink_.write(answered ? EventKind::answered : EventKind::lost, request.id, line,

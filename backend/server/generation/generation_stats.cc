@@ -10,6 +10,7 @@ namespace forktail::server {
 Counters Generation::counters_of(int worker) const {
   const auto found = history_.find(worker);
   Counters counters = found == history_.end() ? Counters{} : found->second;
+  counters.log_lines_dropped = slots_.seat(worker).log_lines_dropped;
   for (int thread = 0; thread < slots_.threads(); ++thread) {
     const Slot& slot = slots_.slot(worker, thread);
     counters.requests += slot.requests();
@@ -25,6 +26,7 @@ Counters Generation::totals() const {
   for (int worker = 1; worker <= slots_.seats(); ++worker) {
     totals.add(counters_of(worker));
   }
+  totals.log_lines_dropped += slots_.board().log_lines_dropped;
   return totals;
 }
 

@@ -132,6 +132,8 @@ void Counters::add(const Counters& other) {
   respawns += other.respawns;
   harakiris += other.harakiris;
   crashes += other.crashes;
+  lost += other.lost;
+  log_lines_dropped += other.log_lines_dropped;
 }
 
 Json to_json(const Stats& stats) {
@@ -165,7 +167,8 @@ Json to_json(const Stats& stats) {
           {"respawns", stats.totals.respawns},
           {"crashes", stats.totals.crashes},
           {"harakiris", stats.totals.harakiris},
-          {"log_lines_dropped", stats.log_lines_dropped},
+          {"requests_lost", stats.totals.lost},
+          {"log_lines_dropped", stats.totals.log_lines_dropped},
           {"sockets", std::move(sockets)},
           {"workers", std::move(workers)}};
 }
@@ -186,6 +189,10 @@ std::string to_prometheus(const Stats& stats) {
               totals.crashes);
   text.single("harakiris_total", "counter", "Workers killed for an overdue request.",
               totals.harakiris);
+  text.single("requests_lost_total", "counter", "Requests that died with their worker.",
+              totals.lost);
+  text.single("log_lines_dropped_total", "counter", "Log lines that could not be written.",
+              totals.log_lines_dropped);
   text.single("generation", "gauge", "The generation that serves.", stats.generation);
   text.single("workers_wanted", "gauge", "Workers that there should be.", stats.wanted);
   text.family("workers", "gauge", "Workers by what they are doing.");

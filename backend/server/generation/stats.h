@@ -28,6 +28,8 @@ struct Counters {
   std::uint64_t respawns = 0;
   std::uint64_t harakiris = 0;
   std::uint64_t crashes = 0;
+  std::uint64_t lost = 0;  // requests that died with their worker
+  std::uint64_t log_lines_dropped = 0;
 
   void add(const Counters& other);
 };
@@ -67,8 +69,7 @@ struct Stats {
   int generation = 0;
   std::string fork_mode;
   int wanted = 0;
-  std::uint64_t log_lines_dropped = 0;  // by the master
-  Counters totals;
+  Counters totals;  // of all processes, and of the servers that this one has upgraded
   std::vector<SocketStats> sockets;
   std::vector<WorkerStats> workers;
 };

@@ -84,6 +84,9 @@ int Master::run() {
       }
     }
     resolve_commands();
+    if (replaced_) {
+      ledger_->write(totals());
+    }
     if (sink_->keeps_previous() && logs_reopened()) {
       sink_->forget_previous();
     }
@@ -396,6 +399,9 @@ void Master::stop(bool at_once) {
     sink_->write(EventKind::stopping, {}, "stopping");
     systemd_.stopping();
     refuse_new_connections(listeners_);
+  }
+  if (!stopping_) {
+    lost_before_stop_ = totals().lost;
   }
   stopping_ = true;
   if (upgrade_) {

@@ -17,6 +17,7 @@
 #include "server/generation/generation.h"
 #include "server/generation/stats.h"
 #include "server/master/endpoint.h"
+#include "server/master/ledger.h"
 #include "server/master/pidfile.h"
 #include "server/master/systemd_notify.h"
 #include "server/master/upgrade_new.h"
@@ -95,9 +96,12 @@ class Master {
   void open_endpoints();
   std::optional<std::string> command(int client, const std::string& line);
   void resolve_commands();
-  [[nodiscard]] std::optional<std::string> outcome(const Command& command) const;
+  [[nodiscard]] std::optional<std::string> outcome(const Command& command);
   [[nodiscard]] std::optional<std::string> reopen_outcome() const;
   [[nodiscard]] Stats stats() const;
+  [[nodiscard]] Counters totals() const;
+  // After the last process: removes the server's files. What did not end as it should have.
+  [[nodiscard]] std::string flaws_of_stop();
 
   Options options_;
   const Options at_start_;
@@ -134,6 +138,8 @@ class Master {
   bool log_reopened_ = true;            // the master's own, the last time that it was to be
   std::map<int, std::string> failures_;  // why generations could not start, while somebody asks
   Counters past_;                        // of the generations that have left
+  std::unique_ptr<Ledger> ledger_;       // for a successor
+  std::uint64_t lost_before_stop_ = 0;
 };
 
 }  // namespace forktail::server

@@ -140,7 +140,7 @@ std::optional<std::string> Master::command(int client, const std::string& line) 
 }
 
 // What a command has come to; nothing while it is under way.
-std::optional<std::string> Master::outcome(const Command& command) const {
+std::optional<std::string> Master::outcome(const Command& command) {
   const bool serving = current_ != nullptr;
   switch (command.kind) {
     case Command::Kind::generation:
@@ -172,9 +172,39 @@ std::optional<std::string> Master::outcome(const Command& command) const {
     case Command::Kind::upgrade:
       return upgrade_ ? std::nullopt : std::optional(upgrade_outcome_);
     case Command::Kind::stop:
-      return exit_code_ ? std::optional<std::string>("ok stopped") : std::nullopt;
+      if (!exit_code_) {
+        return std::nullopt;
+      }
+      if (const std::string flaws = flaws_of_stop(); !flaws.empty()) {
+        return "failed stopped, but " + flaws;
+      }
+      return "ok stopped";
   }
   return std::nullopt;
+}
+
+std::string Master::flaws_of_stop() {
+  std::vector<std::string> flaws;
+  if (const std::uint64_t lost = totals().lost - lost_before_stop_; lost != 0) {
+    flaws.push_back(fmt::format(
+        "{} {} cut: the log names each (\"event\":\"lost\"); a longer reload-mercy lets them end",
+        lost, lost == 1 ? "request was" : "requests were"));
+  }
+  const auto remove = [&flaws](Listener& listener) {
+    if (!listener.remove_file()) {
+      flaws.push_back(fmt::format("{} could not be removed: {}", listener.address.text,
+                                  std::generic_category().message(errno)));
+    }
+  };
+  std::for_each(listeners_.begin(), listeners_.end(), remove);
+  for (const auto& endpoint : endpoints_) {
+    remove(endpoint->listener());
+  }
+  if (!pidfile_.remove()) {
+    flaws.push_back(fmt::format("the pidfile {} could not be removed: {}", options_.pidfile,
+                                std::generic_category().message(errno)));
+  }
+  return fmt::format("{}", fmt::join(flaws, "; "));
 }
 
 // Which processes have failed; each has said why in the file that it goes on with.
@@ -212,6 +242,18 @@ void Master::resolve_commands() {
   }
 }
 
+Counters Master::totals() const {
+  Counters totals = past_;
+  totals.log_lines_dropped += sink_->dropped();
+  for (const auto& generation : generations_) {
+    totals.add(generation->totals());
+  }
+  if (inherited_.ledger != nullptr) {
+    totals.add(inherited_.ledger->read());
+  }
+  return totals;
+}
+
 Stats Master::stats() const {
   Stats stats;
   stats.version = "forktail " FORKTAIL_VERSION;
@@ -219,11 +261,7 @@ Stats Master::stats() const {
   stats.uid = getuid();
   stats.gid = getgid();
   stats.cwd = std::filesystem::current_path().string();
-  stats.log_lines_dropped = sink_->dropped();
-  stats.totals = past_;
-  for (const auto& generation : generations_) {
-    stats.totals.add(generation->totals());
-  }
+  stats.totals = totals();
   if (current_ != nullptr) {
     stats.generation = current_->number();
     stats.fork_mode = to_string(current_->options().fork_mode);

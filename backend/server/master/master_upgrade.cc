@@ -29,6 +29,10 @@ std::string Master::begin_upgrade() {
   try {
     UpgradeDescription description;
     description.generation = last_number_;
+    if (!ledger_) {
+      ledger_ = std::make_unique<Ledger>();
+    }
+    description.ledger = ledger_->memfd();
     for (const Listener& listener : listeners_) {
       description.listeners.push_back({listener.descriptor.get(), listener.ours});
     }
@@ -76,6 +80,7 @@ void Master::leave_to_new_master() {
     endpoint->disown();
   }
   replaced_ = true;
+  ledger_->write(totals());
   workers_wanted_ = true;  // so that the end of the last worker ends the master
   for (const auto& generation : generations_) {
     generation->leave(false);

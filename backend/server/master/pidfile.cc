@@ -43,10 +43,17 @@ Pidfile::Pidfile(std::string path) {
   file_ = std::move(file);
 }
 
-Pidfile::~Pidfile() {
-  if (file_) {
-    unlink((aside_ ? old_path() : path_).c_str());
+Pidfile::~Pidfile() { remove(); }
+
+bool Pidfile::remove() {
+  if (!file_) {
+    return true;
   }
+  const bool removed = unlink((aside_ ? old_path() : path_).c_str()) == 0 || errno == ENOENT;
+  if (removed) {
+    file_.reset();
+  }
+  return removed;
 }
 
 void Pidfile::set_aside() {

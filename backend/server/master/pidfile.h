@@ -22,6 +22,9 @@ class Pidfile {
   void set_aside();
   void put_back();
 
+  // False with errno when the file stays.
+  bool remove();
+
  private:
   [[nodiscard]] std::string old_path() const { return path_ + ".oldbin"; }
 

@@ -16,7 +16,9 @@
 namespace forktail::server {
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(UpgradeDescription::Socket, descriptor, ours)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(UpgradeDescription, channel, generation, listeners, endpoints)
+// A key that another version does not write keeps its default.
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(UpgradeDescription, channel, generation, ledger,
+                                                listeners, endpoints)
 
 namespace {
 
@@ -67,6 +69,10 @@ Inherited Inherited::from_environment() {
     inherited.old_master = Channel(Descriptor(description.channel));
     set_inheritable(description.channel, false);
     inherited.generation = description.generation;
+    if (description.ledger >= 0) {
+      set_inheritable(description.ledger, false);
+      inherited.ledger = std::make_unique<Ledger>(Descriptor(description.ledger));
+    }
     inherited.listeners = adopt(description.listeners, inherited.to_own);
     inherited.endpoints = adopt(description.endpoints, inherited.to_own);
     return inherited;

@@ -7,9 +7,11 @@
 // stands in the variable FORKTAIL_UPGRADE.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "server/master/ledger.h"
 #include "server/shared/channel.h"
 #include "server/shared/listeners.h"
 
@@ -23,6 +25,7 @@ struct UpgradeDescription {
   };
   int channel = -1;
   int generation = 0;
+  int ledger = -1;  // the counters; none from a server of before they were handed over
   std::vector<Socket> listeners;
   std::vector<Socket> endpoints;
 };
@@ -31,8 +34,9 @@ struct UpgradeDescription {
 Descriptor write_description(const UpgradeDescription& description);
 
 struct Inherited {
-  Channel old_master;  // without a descriptor when there is none, or none any more
-  int generation = 0;  // the old master's last
+  Channel old_master;              // without a descriptor when there is none, or none any more
+  int generation = 0;              // the old master's last
+  std::unique_ptr<Ledger> ledger;  // what it and those before it have counted
   std::vector<Listener> listeners;
   std::vector<Listener> endpoints;
   std::vector<int> to_own;  // descriptors of sockets that become ours

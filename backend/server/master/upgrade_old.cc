@@ -16,7 +16,7 @@ namespace forktail::server {
 namespace {
 
 std::vector<int> descriptors_of(const UpgradeDescription& description, int memfd) {
-  std::vector<int> all{description.channel, memfd};
+  std::vector<int> all{description.channel, memfd, description.ledger};
   for (const auto* sockets : {&description.listeners, &description.endpoints}) {
     for (const UpgradeDescription::Socket& socket : *sockets) {
       all.push_back(socket.descriptor);

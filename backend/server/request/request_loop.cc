@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "id/validate.h"
+#include "server/request/at_work.h"
 #include "server/request/response_sender.h"
 #include "server/shared/thrown_by.h"
 #include "wire/packet.h"
@@ -106,12 +107,14 @@ bool RequestLoop::serve_request(Connection& connection, Claim& claim) {
   ready_.note_peer(head_.keep && !tls_);
   choose_id();
   sink_.begin_request(thread_, id_);
-  slot_.begin_handling(id_, head_.method, head_.path);
+  slot_.name_request(id_, head_.method, head_.path);
+  Context context(id_, head_.traceparent, worker_, deadline());
+  const Scope scope(context);
   if (!read_body(connection, refusal)) {
     refuse(connection, refusal);
     return false;
   }
-  handle(connection, claim);
+  handle(connection, claim, context);
   return true;
 }
 
@@ -317,10 +320,9 @@ void RequestLoop::refuse(Connection& connection, const Refusal& refusal) {
   connection.linger();
 }
 
-void RequestLoop::handle(Connection& connection, Claim& claim) {
+void RequestLoop::handle(Connection& connection, Claim& claim, Context& context) {
+  slot_.begin_handling();
   timing_.read = Clock::now();
-  Context context(id_, head_.traceparent, worker_, deadline());
-  const Scope scope(context);
   const Request request(head_.variables, body_.view(), body_.file());
   const Response response = call_application(request, context);
   timing_.handled = Clock::now();
@@ -350,7 +352,11 @@ bool RequestLoop::offer_to_keep(Claim& claim) {
 
 Response RequestLoop::call_application(const Request& request, Context& context) {
   Response response;
-  if (const auto thrown = thrown_by([&] { response = app_.handle(request, context); })) {
+  const auto thrown = thrown_by([&] {
+    const AtWork at_work;
+    response = app_.handle(request, context);
+  });
+  if (thrown) {
     sink_.write(EventKind::app_threw, id_, "the application threw: " + *thrown,
                 {{"what", *thrown}, {"during", std::string_view("handle")}});
     slot_.count_exception();
@@ -370,11 +376,11 @@ bool RequestLoop::answer(Connection& connection, const Response& response, bool 
   if (sent.threw) {
     slot_.count_exception();
   }
-  const auto handling = timing_.handled - timing_.read;
+  const auto handling = timing_.handled - timing_.read + sent.producing;
   slot_.count_response(sent.bytes,
                        static_cast<std::uint64_t>(handling / std::chrono::microseconds(1)));
   if (!options_.disable_logging) {
-    log_request(sent.status, sent.bytes);
+    log_request(sent, handling);
   }
   if (options_.slow_request.count() > 0 && handling > options_.slow_request) {
     log_slow(handling);
@@ -389,20 +395,20 @@ void RequestLoop::log_slow(Clock::duration handling) {
               {{"method", head_.method}, {"path", head_.path}, {"handle_ms", handling}});
 }
 
-void RequestLoop::log_request(int status, std::uint64_t bytes) {
+void RequestLoop::log_request(const ResponseSender::Sent& sent, Clock::duration handling) {
   const Clock::time_point now = Clock::now();
   const std::array<log::Field, 8> fields{{
       {"method", head_.method},
       {"path", head_.path},
-      {"status", std::int64_t{status}},
-      {"bytes", static_cast<std::int64_t>(bytes)},
+      {"status", std::int64_t{sent.status}},
+      {"bytes", static_cast<std::int64_t>(sent.bytes)},
       {"queue_ms", timing_.queued},
       {"read_ms", timing_.read - timing_.begun},
-      {"handle_ms", timing_.handled - timing_.read},
-      {"write_ms", now - timing_.handled},
+      {"handle_ms", handling},
+      {"write_ms", now - timing_.handled - sent.producing},
   }};
   summary_.assign(head_.method).append(" ").append(head_.path).append(" ");
-  summary_.append(std::to_string(status));
+  summary_.append(std::to_string(sent.status));
   sink_.write(EventKind::request, id_, summary_, fields);
 }
 

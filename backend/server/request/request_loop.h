@@ -18,6 +18,7 @@
 #include "server/dispatch/ready_list.h"
 #include "server/request/body_store.h"
 #include "server/request/connection.h"
+#include "server/request/response_sender.h"
 #include "server/request/tls.h"
 #include "server/shared/options.h"
 #include "server/shared/slots.h"
@@ -70,13 +71,13 @@ class RequestLoop {
   bool read_body(Connection& connection, Refusal& refusal);
   void choose_id();
   void refuse(Connection& connection, const Refusal& refusal);
-  void handle(Connection& connection, Claim& claim);
+  void handle(Connection& connection, Claim& claim, Context& context);
   Response call_application(const Request& request, Context& context);
   [[nodiscard]] Clock::time_point deadline() const;
   bool offer_to_keep(Claim& claim);
   bool answer(Connection& connection, const Response& response, bool keep);
   void log_slow(Clock::duration handling);
-  void log_request(int status, std::uint64_t bytes);
+  void log_request(const ResponseSender::Sent& sent, Clock::duration handling);
 
   App& app_;
   const Options& options_;

@@ -7,6 +7,7 @@
 #include <optional>
 #include <system_error>
 
+#include "server/request/at_work.h"
 #include "server/shared/thrown_by.h"
 #include "wire/response_head.h"
 
@@ -50,13 +51,16 @@ class ResponseSender::Stream final : public Writer {
 
   [[nodiscard]] bool begun() const { return begun_; }
   [[nodiscard]] std::uint64_t sent() const { return sent_; }
+  [[nodiscard]] Connection::Clock::duration writing() const { return writing_; }
 
  private:
   bool put(const std::array<iovec, 3>& body) {
     const std::string_view head = begun_ ? std::string_view() : sender_.head_;
     std::array<iovec, 4> parts{part(head), body[0], body[1], body[2]};
     begun_ = true;
+    const auto begin = Connection::Clock::now();
     alive_ = alive_ && sender_.transmit(parts);
+    writing_ += Connection::Clock::now() - begin;
     return alive_;
   }
 
@@ -64,6 +68,7 @@ class ResponseSender::Stream final : public Writer {
   bool begun_ = false;
   bool alive_ = true;
   std::uint64_t sent_ = 0;
+  Connection::Clock::duration writing_{};
 };
 
 ResponseSender::Sent ResponseSender::send(const Response& response) {
@@ -115,7 +120,13 @@ ResponseSender::Sent ResponseSender::send_file(const Response& response) {
 
 ResponseSender::Sent ResponseSender::send_stream(const Response& response) {
   Stream stream(*this);
-  if (const auto thrown = thrown_by([&] { response.stream()(stream); })) {
+  const auto begin = Connection::Clock::now();
+  const auto thrown = thrown_by([&] {
+    const AtWork at_work;
+    response.stream()(stream);
+  });
+  const auto producing = Connection::Clock::now() - begin - stream.writing();
+  if (thrown) {
     sink_.write(EventKind::app_threw, terms_.id,
                 "the application threw while it streamed: " + *thrown,
                 {{"what", *thrown}, {"during", std::string_view("stream")}});
@@ -124,10 +135,11 @@ ResponseSender::Sent ResponseSender::send_stream(const Response& response) {
       sent = send(internal_error(terms_.id));
     }
     sent.threw = true;
+    sent.producing = producing;
     return sent;
   }
   const bool whole = stream.finish();
-  return {response.status(), stream.sent(), whole};
+  return {response.status(), stream.sent(), whole, false, producing};
 }
 
 bool ResponseSender::transmit(std::span<iovec> parts, bool more_follows) {

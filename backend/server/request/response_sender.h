@@ -37,6 +37,8 @@ class ResponseSender {
     std::uint64_t bytes = 0;  // of the body, as far as the kernel took them
     bool whole = false;
     bool threw = false;  // the stream's function did
+    // How long the stream's function was at work, the writing left out.
+    std::chrono::nanoseconds producing{};
   };
 
   // `patience` bounds each wait for the peer; `head` is memory for the head.

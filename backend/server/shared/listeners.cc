@@ -166,10 +166,17 @@ Listener::Listener(wire::Address where, Descriptor socket, bool is_ours)
   }
 }
 
-Listener::~Listener() {
-  if (descriptor && ours && !file_.empty()) {
-    unlink(file_.c_str());
+Listener::~Listener() { remove_file(); }
+
+bool Listener::remove_file() {
+  if (!descriptor || !ours || file_.empty()) {
+    return true;
   }
+  const bool removed = unlink(file_.c_str()) == 0 || errno == ENOENT;
+  if (removed) {
+    file_.clear();
+  }
+  return removed;
 }
 
 bool same_address(const wire::Address& one, const wire::Address& other) {

@@ -22,6 +22,10 @@ class Listener {
   Listener(Listener&& other) noexcept = default;
   Listener& operator=(Listener&&) = delete;
 
+  // Removes its file, if that is this process's to remove; the socket stays open. False with errno
+  // when the file stays.
+  bool remove_file();
+
   wire::Address address;
   Descriptor descriptor;
   bool ours;

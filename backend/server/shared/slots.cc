@@ -64,13 +64,12 @@ void Slot::begin_reading(std::int64_t now_ns) noexcept {
   version_.fetch_add(1, std::memory_order_release);
 }
 
-void Slot::begin_handling(std::string_view id, std::string_view method,
-                          std::string_view path) noexcept {
+void Slot::name_request(std::string_view id, std::string_view method,
+                        std::string_view path) noexcept {
   version_.fetch_add(1, std::memory_order_acq_rel);
   id_.set(id);
   method_.set(method);
   path_.set(path);
-  state_.store(SlotState::handling, std::memory_order_relaxed);
   version_.fetch_add(1, std::memory_order_release);
 }
 
@@ -111,7 +110,7 @@ SlotRequest Slot::snapshot() const {
 
 SlotRequest Slot::last_request() const {
   SlotRequest request = snapshot();
-  if (request.state != SlotState::reading) {
+  if (request.state != SlotState::reading || !request.method.empty()) {
     return request;
   }
   const std::string_view packet(packet_.data(), packet_.size());

@@ -41,7 +41,9 @@ class Slot {
   // The request's way through a worker, called by the slot's own thread. finish() comes last: when
   // the connection has been closed, or before it is given to others.
   void begin_reading(std::int64_t now_ns) noexcept;
-  void begin_handling(std::string_view id, std::string_view method, std::string_view path) noexcept;
+  // When its head has come; its body may still be read.
+  void name_request(std::string_view id, std::string_view method, std::string_view path) noexcept;
+  void begin_handling() noexcept { state_.store(SlotState::handling, std::memory_order_release); }
   // `offered`: the answer promises to keep the connection.
   void begin_writing(bool offered) noexcept;
   void end_writing() noexcept { answered_.store(true, std::memory_order_release); }
@@ -119,7 +121,8 @@ class Slot {
 };
 
 struct alignas(64) Seat {
-  std::atomic<pid_t> pid;                    // 0: free, or being forked
+  std::atomic<std::uint64_t> log_lines_dropped;  // by all workers that have had the seat
+  std::atomic<pid_t> pid;                        // 0: free, or being forked
   std::atomic<std::uint32_t> reopened;       // the log-reopen round that the worker has carried out
   std::atomic<std::uint32_t> reopen_failed;  // the last round in which it could not
 };
@@ -133,7 +136,8 @@ struct Board {
   std::atomic<int> retiring;   // the worker that is being replaced; 0: none
   std::atomic<bool> leaving;   // no worker of this generation is to start any more
   std::atomic<bool> stopping;  // the whole server ends: empty the listen queue before leaving
-  std::atomic<std::uint32_t> reopen;  // rounds of log reopening asked for so far
+  std::atomic<std::uint32_t> reopen;             // rounds of log reopening asked for so far
+  std::atomic<std::uint64_t> log_lines_dropped;  // by the templates
 };
 
 class Slots {

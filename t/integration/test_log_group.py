@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
@@ -68,6 +69,21 @@ def test_the_lines_of_a_request_stand_together(server, talker, record, mode):
     assert all(messages == [*MESSAGES, "GET / 200"] for messages in blocks.values())
     lines = sum(map(len, blocks.values()))
     record(f"{mode}: {len(blocks)} requests by 8 threads, {lines} lines, each request's together.")
+
+
+def test_a_refork_goes_on_gathering_the_lines_of_a_request(server, talker, forktail):
+    app = server(app=talker, log_group="request", processes=2, threads=2, control="control")
+    assert app.get("/").status == 200
+    done = subprocess.run([forktail, "ctl", "--control", app.home / "control", "refork"], text=True,
+                          capture_output=True, timeout=30, check=False, env=app.environment)
+    assert (done.returncode, done.stdout) == (0, "generation 2 serves\n"), done.stderr
+    ids = [f"after-{number:02}" for number in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda one: app.get("/", REQUEST_ID=one).status, ids))
+    assert answers == [200] * len(ids)
+    wait_for(lambda: len([one for one in app.log(event="request") if one["request_id"] in ids]) == 40, "all lines")
+    order = [line["request_id"] for line in app.log() if line.get("request_id") in ids]
+    assert len([one for number, one in enumerate(order) if number == 0 or order[number - 1] != one]) == len(ids)
 
 
 def stuck_request(app, one):

@@ -128,6 +128,22 @@ def test_ttin_and_ttou_start_and_end_a_worker(server, mode):
     assert not [line for line in app.log() if line["level"] == "error"]
 
 
+@every_mode
+def test_a_worker_that_is_to_leave_before_it_is_there_leaves_in_good_order(server, mode):
+    app = server(processes=1, fork_mode=mode)
+    first = app.workers()
+    for _ in range(10):
+        before = len(app.log())
+        app.send_signal(signal.SIGTTIN)
+        app.wait_log("2 workers wanted", before)
+        app.send_signal(signal.SIGUSR1)
+        app.send_signal(signal.SIGTTOU)
+        app.wait_log("1 workers wanted", before)
+    wait_for(lambda: app.workers() == first, "end of the others")
+    assert app.get("/").status == 200
+    assert not [line for line in app.log() if line["level"] in ("error", "warning")]
+
+
 def test_ttou_lets_a_worker_finish_its_request(server, hold_app):
     app = server(app=hold_app, processes=2)
     requests = [Held(app, f"in-flight-{i}") for i in range(2)]

@@ -13,9 +13,6 @@ class HarakiriTest : public testing::Test {
   HarakiriTest() {
     options_.harakiri = milliseconds(1000);
     options_.harakiri_grace = milliseconds(500);
-    for (int worker = 1; worker <= slots_.seats(); ++worker) {
-      slots_.seat(worker).pid = 4711 + worker;
-    }
   }
 
   // The clock that slots are written by, `ms` after the request's begin.
@@ -30,35 +27,34 @@ class HarakiriTest : public testing::Test {
 TEST_F(HarakiriTest, NamesAnOverdueRequestOnceAndOnceMoreWhenItsGraceIsOver) {
   Harakiri harakiri(options_, slots_);
   slots_.slot(4, 1).begin_reading(1);
-  EXPECT_TRUE(harakiri.overdue(at(999)).empty());
-  const auto first = harakiri.overdue(at(1001));
+  EXPECT_TRUE(harakiri.overdue(at(999), {1, 4}).empty());
+  const auto first = harakiri.overdue(at(1001), {1, 4});
   ASSERT_EQ(first.size(), 1U);
   EXPECT_EQ(first[0].worker, 4);
   EXPECT_EQ(first[0].thread, 1);
   EXPECT_FALSE(first[0].final);
-  EXPECT_TRUE(harakiri.overdue(at(1499)).empty());
-  const auto last = harakiri.overdue(at(1501));
+  EXPECT_TRUE(harakiri.overdue(at(1499), {1, 4}).empty());
+  const auto last = harakiri.overdue(at(1501), {1, 4});
   ASSERT_EQ(last.size(), 1U);
   EXPECT_TRUE(last[0].final);
-  EXPECT_TRUE(harakiri.overdue(at(2000)).empty());
+  EXPECT_TRUE(harakiri.overdue(at(2000), {1, 4}).empty());
 }
 
 TEST_F(HarakiriTest, KnowsTheNextRequestOfAThreadFromTheLast) {
   Harakiri harakiri(options_, slots_);
   slots_.slot(1, 0).begin_reading(1);
-  EXPECT_EQ(harakiri.overdue(at(1001)).size(), 1U);
+  EXPECT_EQ(harakiri.overdue(at(1001), {1, 4}).size(), 1U);
   slots_.slot(1, 0).finish(true);
-  EXPECT_TRUE(harakiri.overdue(at(1002)).empty());
+  EXPECT_TRUE(harakiri.overdue(at(1002), {1, 4}).empty());
   slots_.slot(1, 0).begin_reading(1'000'000'000);
-  EXPECT_TRUE(harakiri.overdue(at(1500)).empty());
-  EXPECT_EQ(harakiri.overdue(at(2000)).size(), 1U);
+  EXPECT_TRUE(harakiri.overdue(at(1500), {1, 4}).empty());
+  EXPECT_EQ(harakiri.overdue(at(2000), {1, 4}).size(), 1U);
 }
 
 TEST_F(HarakiriTest, SeesNothingOverdueOnASeatWithoutAWorker) {
   Harakiri harakiri(options_, slots_);
   slots_.slot(1, 0).begin_reading(1);
-  slots_.seat(1).pid = 0;
-  EXPECT_TRUE(harakiri.overdue(at(5000)).empty());
+  EXPECT_TRUE(harakiri.overdue(at(5000), {4}).empty());
 }
 
 TEST_F(HarakiriTest, DoesNotLookWithoutTheOption) {
@@ -66,7 +62,7 @@ TEST_F(HarakiriTest, DoesNotLookWithoutTheOption) {
   Harakiri harakiri(options_, slots_);
   EXPECT_FALSE(harakiri.next());
   slots_.slot(1, 0).begin_reading(1);
-  EXPECT_TRUE(harakiri.overdue(at(5000)).empty());
+  EXPECT_TRUE(harakiri.overdue(at(5000), {1, 4}).empty());
 }
 
 TEST_F(HarakiriTest, LooksTenTimesAsOftenAsARequestHasTime) {

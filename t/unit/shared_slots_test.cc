@@ -215,10 +215,10 @@ TEST(Slots, AreTheSameThroughAnInheritedDescriptor) {
   const Slots other(dup(slots.memfd()), 2, 2);
   slots.slot(2, 1).name_request("the-id", "GET", "/path");
   slots.slot(2, 1).begin_handling();
-  slots.seat(2).pid = 17;
+  slots.seat(2).reopened = 17;
   slots.board().leaving = true;
   EXPECT_EQ(other.slot(2, 1).snapshot().id, "the-id");
-  EXPECT_EQ(other.seat(2).pid, 17);
+  EXPECT_EQ(other.seat(2).reopened, 17U);
   EXPECT_TRUE(other.board().leaving);
 }
 

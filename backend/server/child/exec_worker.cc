@@ -12,6 +12,7 @@
 #include <system_error>
 
 #include "server/child/worker.h"
+#include "server/dispatch/worker_signals.h"
 #include "server/request/tls.h"
 #include "server/shared/logging.h"
 
@@ -96,6 +97,7 @@ void run_exec_worker(const ExecWorker& self, Options options) {
     set_inheritable(fd, false);
   }
   reserve({self.share.kept_base, self.share.kept_capacity});
+  worker_signals::install();
   const auto sink = inherit_logging(options, self.log);
   const JoinedShare joined(self.share, options, *sink);
   run_worker(joined.share(), self.worker, Channel(Descriptor(self.channel)), nullptr);

@@ -1,5 +1,6 @@
 #include "server/child/template.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <sched.h>
@@ -8,7 +9,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <exception>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -17,9 +17,11 @@
 #include "server/child/app_library.h"
 #include "server/child/exec_worker.h"
 #include "server/child/worker.h"
+#include "server/dispatch/worker_signals.h"
 #include "server/os/title.h"
 #include "server/shared/logging.h"
 #include "server/shared/output.h"
+#include "server/shared/thrown_by.h"
 
 namespace forktail::server {
 
@@ -65,33 +67,58 @@ void close_inherited(const GenerationShare& share, const Channel& master) {
   run_worker(share, worker, channel, app);
 }
 
+// Before there is a worker: so no signal ever finds one that has no handlers. An exec keeps none of
+// them, but it keeps what is blocked and waits.
+void prepare_signals(ForkMode mode) {
+  if (mode == ForkMode::exec) {
+    worker_signals::hold();
+  } else {
+    worker_signals::install();
+  }
+}
+
+// The master reads what its loop has time for; what it has not read is waited for.
+void tell(const Channel& master, const Message& message) {
+  while (!master.send(message) && errno == EAGAIN) {
+    pollfd watched{master.descriptor(), POLLOUT, 0};
+    poll(&watched, 1, -1);
+  }
+}
+
 // Forks a worker that is not this process's child but the master's: through a process in between
-// that ends at once, whereupon the kernel gives its child to the nearest subreaper. Returns an
-// error's text.
+// that ends at once, whereupon the kernel gives its child to the nearest subreaper. Sets `born`.
+// Returns an error's text.
 std::string fork_worker(const GenerationShare& share, int worker, Channel channel,
-                        const Channel& master, App* app) {
+                        const Channel& master, App* app, pid_t& born) {
   flush_output();  // what is unwritten would be written once by each worker
   share.sink.reopen_if_moved();
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) {
+    return std::generic_category().message(errno);
+  }
+  const Descriptor reading(ends[0]);
+  Descriptor writing(ends[1]);
   const pid_t forker = fork();
   if (forker < 0) {
     return std::generic_category().message(errno);
   }
   if (forker == 0) {
     const pid_t self = getpid();
+    prepare_signals(share.options.fork_mode);
     const pid_t pid = fork();
     if (pid == 0) {
+      ::close(reading.get());
+      ::close(writing.get());
       ::close(master.descriptor());
       begin_worker(share, worker, self, channel, app);
     }
-    if (pid > 0) {
-      share.slots.seat(worker).pid = pid;
-    }
-    _exit(pid < 0 ? errno : 0);
+    _exit(pid < 0 || write(writing.get(), &pid, sizeof(pid)) != sizeof(pid) ? errno : 0);
   }
   int status = 0;
   while (waitpid(forker, &status, 0) < 0 && errno == EINTR) {
   }
-  if (status == 0) {
+  writing.reset();
+  if (status == 0 && read(reading.get(), &born, sizeof(born)) == sizeof(born)) {
     return {};
   }
   return WIFEXITED(status) ? std::generic_category().message(WEXITSTATUS(status))
@@ -102,13 +129,13 @@ App* load_for_all(const GenerationShare& share, const Channel& master) {
   if (share.options.fork_mode != ForkMode::preload) {
     return nullptr;
   }
-  try {
-    return &load_app(share.options.app, share.sink);
-  } catch (const std::exception& error) {
-    master.send({MessageType::load_failed, 0, error.what()});
+  App* app = nullptr;
+  if (const auto thrown = thrown_by([&] { app = &load_app(share.options.app, share.sink); })) {
+    master.send({MessageType::load_failed, 0, *thrown});
     flush_output();
     _exit(1);
   }
+  return app;
 }
 
 // Forks a worker for each order, until the generation leaves.
@@ -126,10 +153,13 @@ App* load_for_all(const GenerationShare& share, const Channel& master) {
     if (!order || order->type != MessageType::spawn) {
       continue;
     }
+    pid_t born = 0;
     const std::string error =
-        fork_worker(share, order->worker, Channel(std::move(order->descriptor)), master, app);
-    if (!error.empty()) {
-      master.send({MessageType::spawn_failed, order->worker, error});
+        fork_worker(share, order->worker, Channel(std::move(order->descriptor)), master, app, born);
+    if (error.empty()) {
+      tell(master, {MessageType::spawned, order->worker, {}, {}, born});
+    } else {
+      tell(master, {MessageType::spawn_failed, order->worker, error});
     }
   }
 }

@@ -201,7 +201,6 @@ void run_worker(const GenerationShare& share, int worker, const Channel& master,
   share.sink.count_drops_in(share.slots.seat(worker).log_lines_dropped);
   set_title(share.options.procname_prefix,
             fmt::format("worker {}, generation {}", worker, share.generation));
-  worker_signals::install();
   const SignalStack signal_stack;
   report_crashes(share.sink);
   reseed_libc();

@@ -76,6 +76,11 @@ void install() {
   pthread_sigmask(SIG_SETMASK, &none, nullptr);
 }
 
+void hold() {
+  const sigset_t control = obeyed();
+  pthread_sigmask(SIG_BLOCK, &control, nullptr);
+}
+
 void join() {
   const int index = thread_count.load();
   threads[static_cast<std::size_t>(index)] = static_cast<pid_t>(syscall(SYS_gettid));

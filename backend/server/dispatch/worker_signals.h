@@ -15,8 +15,11 @@ namespace forktail::server::worker_signals {
 
 // SIGTERM and SIGQUIT (leave), SIGUSR1 (reopen logs). SIGINT and SIGHUP,
 // which a terminal sends to the whole process group, are the master's to act on and do nothing
-// here. Call before any serving thread starts, and from each of them join() once.
+// here. In the process that forks a worker, or in the worker before anybody knows it; each serving
+// thread calls join() once.
 void install();
+// Lets them wait until install(): over an exec, which keeps no handlers.
+void hold();
 void join();
 
 enum Kind : unsigned { kLeave = 1, kReopen = 2 };

@@ -9,19 +9,19 @@
 #include <sys/types.h>
 
 #include <chrono>
-#include <map>
+#include <deque>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "server/child/generation_share.h"
 #include "server/dispatch/kept_connections.h"
-#include "server/generation/backoff.h"
 #include "server/generation/cheaper.h"
 #include "server/generation/harakiri.h"
 #include "server/generation/pace.h"
 #include "server/generation/stats.h"
+#include "server/generation/template_process.h"
+#include "server/generation/workers.h"
 #include "server/shared/channel.h"
 #include "server/shared/listeners.h"
 #include "server/shared/log_groups.h"
@@ -53,41 +53,48 @@ class Generation {
     failed,    // it could not start; failure() says why, and its processes are being ended
   };
 
-  // Makes what its processes share, and forks the template. Throws std::system_error.
-  // Kept connections get these `numbers`.
+  // Makes what its processes share. Kept connections get these `numbers`. With `refork` a worker of
+  // another generation is its template, else one is to be forked. Throws std::system_error.
   Generation(int number, Options options, const std::vector<Listener>& listeners, log::Sink& sink,
-             KeptNumbers numbers);
-  // The same, with a worker of another generation for a template.
-  Generation(int number, Options options, const std::vector<Listener>& listeners, log::Sink& sink,
-             KeptNumbers numbers, const Refork& refork);
+             KeptNumbers numbers, const Refork* refork = nullptr);
 
   [[nodiscard]] int number() const { return number_; }
   [[nodiscard]] Phase phase() const { return phase_; }
   [[nodiscard]] const std::string& failure() const { return failure_; }
   [[nodiscard]] const Options& options() const { return options_; }
   // A worker of it serves.
-  [[nodiscard]] bool accepting() const;
+  [[nodiscard]] bool accepting() const { return workers_.any_ready(); }
   // No process of it is left.
-  [[nodiscard]] bool gone() const { return template_pid_ == 0 && workers_.empty(); }
+  [[nodiscard]] bool gone() const {
+    return template_.pid() == 0 && !template_.start_at() && workers_.empty();
+  }
   [[nodiscard]] int wanted() const { return wanted_; }
   [[nodiscard]] int most() const { return slots_.seats(); }  // that scale() can reach
+
+  // The template is to be forked, which the master's loop does: true in the child, which is to
+  // leave the loop for become_template().
+  [[nodiscard]] bool template_due() const;
+  bool fork_template();
+  [[noreturn]] void become_template();
 
   // Events.
   void watch(std::vector<pollfd>& watched) const;
   void read_messages();
   bool reap(pid_t pid, int status);  // false when `pid` is none of its processes
+  // Nobody's, so far: the template may be about to say that it was a worker.
+  void keep_unclaimed(pid_t pid, int status);
   [[nodiscard]] std::optional<Clock::time_point> next_deadline() const;
   void act_on_deadlines();
 
   // What it tells of itself. The workers' memory, which costs, only with `with_memory`.
   [[nodiscard]] std::vector<WorkerStats> worker_stats(bool with_memory) const;
-  [[nodiscard]] Counters totals() const;
+  [[nodiscard]] Counters totals() const { return workers_.totals(); }
   // Whether as many workers as are wanted are ready and no others are left; and whether each has
   // reopened its log.
-  [[nodiscard]] bool settled() const;
-  [[nodiscard]] bool logs_reopened() const;
+  [[nodiscard]] bool settled() const { return workers_.settled(wanted_); }
+  [[nodiscard]] bool logs_reopened() const { return workers_.logs_reopened(); }
   // The workers that could not, the last time that they were told to.
-  [[nodiscard]] std::vector<int> reopen_failures() const;
+  [[nodiscard]] std::vector<int> reopen_failures() const { return workers_.reopen_failures(); }
   // How many times a worker could not start since the generation serves, and how it was the last
   // time.
   [[nodiscard]] int failed_starts() const { return failed_starts_; }
@@ -107,50 +114,40 @@ class Generation {
   void kill(const std::string& why);
 
  private:
-  struct Child {
-    Channel channel;
-    Clock::time_point started;
-    std::chrono::system_clock::time_point since = std::chrono::system_clock::now();
-    bool ready = false;
-    bool leaving = false;
-    std::uint64_t requests_before = 0;              // its seat's, when it took it
-    bool failed = false;                            // it has said why it can not start
-    std::optional<Clock::time_point> kill_at = {};  // when its mercy is over
-  };
-  void start_template();
-  void adopt_template(const Refork& refork);
   void on_reforked(int worker);
   void on_refork_failed(const std::string& why);
   void start_missing_workers();
   void start_worker(int worker);
   void end_liars();
   void read_template_messages();
+  void on_template_message(const Message& message);
+  void on_spawned(int worker, pid_t pid);
+  void adopt_template(const Refork& refork);
+  void on_template_gone(pid_t pid, const std::string& how);
+  void forget_unforked_workers();
   void on_worker_message(int worker, const Message& message);
   void on_worker_gone(int worker, const std::string& how);
   void fail(const std::string& why);
   void note_failed_start(const std::string& why);
-  void send_away(int worker, Child& child, std::chrono::milliseconds mercy);
   void retire_the_old();
   void look_at_requests();
   void scale_to_load();
   [[nodiscard]] GenerationShare share();
   [[nodiscard]] std::optional<Clock::time_point> next_start_deadline() const;
   void give_up_slow_starts();
-  [[nodiscard]] bool waits_for_template() const;
-  [[nodiscard]] Counters counters_of(int worker) const;
+  void kill_those_without_mercy();
+  [[nodiscard]] bool starts_or_serves() const {
+    return phase_ == Phase::starting || phase_ == Phase::serving;
+  }
   void warn_overdue(const Overdue& overdue);
   // A line about a worker. `pattern` has a place for who it is and one for the `reason`.
   void tell_of(log::EventKind kind, int worker, std::string_view pattern,
                const std::string& reason = "") const;
-  void kill_processes() const;
-  void kill_template() const;
-  void forget_unforked_workers();
   void log_in_flight(int worker, pid_t pid, const std::string& what,
                      const std::vector<bool>& resumed);
   void check_serving();
-  [[nodiscard]] std::optional<int> worker_of(pid_t pid) const;
-  void signal_worker(int worker, int signal) const;
 
+  const pid_t master_;
   const int number_;
   const Options options_;
   log::Sink& sink_;
@@ -170,18 +167,10 @@ class Generation {
   std::string last_failed_start_;
   int wanted_;
 
-  pid_t template_pid_ = 0;
-  Channel template_;
-  bool template_loaded_ = false;
-  Clock::time_point template_started_;
-  Backoff template_backoff_;
-  std::optional<Clock::time_point> restart_template_at_;
-
-  std::map<int, Child> workers_;
-  std::map<int, Clock::time_point> absent_;  // workers to be started again, and when
-  std::map<int, Backoff> backoff_;
-  std::set<int> first_starts_;       // the workers that have been started at all
-  std::map<int, Counters> history_;  // what the slots do not count, by worker
+  Template template_;
+  Channel orders_;  // in the template itself: its end of the channel
+  Workers workers_;
+  std::deque<std::pair<pid_t, int>> unclaimed_;  // the latest deaths of nobody's, and how
 };
 
 }  // namespace forktail::server

@@ -11,43 +11,19 @@
 namespace forktail::server {
 
 using log::EventKind;
-
-std::optional<int> Generation::worker_of(pid_t pid) const {
-  for (const auto& [worker, child] : workers_) {
-    if (slots_.seat(worker).pid == pid) {
-      return worker;
-    }
-  }
-  return std::nullopt;
-}
+using std::chrono::milliseconds;
 
 bool Generation::reap(pid_t pid, int status) {
-  if (pid == template_pid_) {
-    template_pid_ = 0;
-    read_template_messages();  // why it could not load, if it said so
-    template_.close();
-    template_loaded_ = false;
-    forget_unforked_workers();
-    if (phase_ == Phase::starting) {
-      fail(
-          fmt::format("the template was {} while it loaded the application", how_it_ended(status)));
-    } else if (phase_ == Phase::serving) {
-      const auto wait = template_backoff_.after_death(Clock::now() - template_started_);
-      const std::string how = how_it_ended(status);
-      sink_.write(EventKind::template_died, {},
-                  fmt::format("the template (pid {}) was {}; starting another in {} ms", pid, how,
-                              wait.count()),
-                  {{"of_pid", std::int64_t{pid}}, {"how", how}, {"retry_ms", wait}});
-      restart_template_at_ = Clock::now() + wait;
-    }
+  if (pid == template_.pid()) {
+    on_template_gone(pid, how_it_ended(status));
     return true;
   }
-  const std::optional<int> worker = worker_of(pid);
+  const std::optional<int> worker = workers_.number_of(pid);
   if (!worker) {
     return false;
   }
   read_messages();  // its last words
-  if (!workers_.contains(*worker) || slots_.seat(*worker).pid != pid) {
+  if (workers_.pid_of(*worker) != pid) {
     refork_ = Refork{
         0, {}, fmt::format("the worker that was to be the template was {}", how_it_ended(status))};
     return true;
@@ -59,9 +35,31 @@ bool Generation::reap(pid_t pid, int status) {
   return true;
 }
 
+void Generation::keep_unclaimed(pid_t pid, int status) {
+  constexpr std::size_t kMost = 1024;
+  if (unclaimed_.size() == kMost) {
+    unclaimed_.pop_front();
+  }
+  unclaimed_.emplace_back(pid, status);
+}
+
+void Generation::on_template_gone(pid_t pid, const std::string& how) {
+  read_template_messages();  // why it could not load, if it said so
+  const milliseconds wait = template_.ended();
+  forget_unforked_workers();
+  if (phase_ == Phase::starting) {
+    fail(fmt::format("the template was {} while it loaded the application", how));
+  } else if (phase_ == Phase::serving) {
+    sink_.write(EventKind::template_died, {},
+                fmt::format("the template (pid {}) was {}; starting another in {} ms", pid, how,
+                            wait.count()),
+                {{"of_pid", std::int64_t{pid}}, {"how", how}, {"retry_ms", wait}});
+    template_.start_later(wait);
+  }
+}
+
 void Generation::on_worker_gone(int worker, const std::string& how) {
-  const pid_t pid = slots_.seat(worker).pid;
-  const Child& child = workers_.at(worker);
+  const Workers::Process process = std::move(*workers_.find(worker));
   const std::vector<bool> resumed =
       kept_connections_.resume(worker, slots_.threads(), Clock::now() + options_.keepalive_timeout,
                                [&](int thread, bool waiting) {
@@ -70,14 +68,13 @@ void Generation::on_worker_gone(int worker, const std::string& how) {
   if (log_groups_) {
     sink_.write_gathered(log_groups_->of(worker), true);
   }
-  // One that is told to leave before it has installed its handlers is ended by the signal itself.
-  const bool expected =
-      child.leaving && (how == how_it_ended(0) || (!child.ready && how == how_it_ended(SIGTERM)));
+  const bool expected = process.leaving && how == how_it_ended(0);
   if (!expected) {
-    ++history_[worker].crashes;
-    sink_.write(EventKind::worker_died, {}, fmt::format("{} {}", describe(worker, pid), how),
-                {{"of_worker", std::int64_t{worker}}, {"of_pid", std::int64_t{pid}}, {"how", how}});
-    log_in_flight(worker, pid, how, resumed);
+    ++workers_.history(worker).crashes;
+    sink_.write(
+        EventKind::worker_died, {}, fmt::format("{} {}", describe(worker, process.pid), how),
+        {{"of_worker", std::int64_t{worker}}, {"of_pid", std::int64_t{process.pid}}, {"how", how}});
+    log_in_flight(worker, process.pid, how, resumed);
     sink_.mend_after_kill();
   } else {
     tell_of(EventKind::worker_left, worker, "{} left");
@@ -85,25 +82,21 @@ void Generation::on_worker_gone(int worker, const std::string& how) {
   if (slots_.board().retiring == worker && worker > wanted_) {
     slots_.board().retiring = 0;  // it has no successor for the next one to wait for
   }
-  const bool was_ready = child.ready;
-  const bool said_why = child.failed;
-  const auto lived = Clock::now() - child.started;
-  slots_.seat(worker).pid = 0;
-  workers_.erase(worker);
+  workers_.remove(worker);
   kept_connections_.dismiss(worker);
-  if (!was_ready && !expected) {
+  if (!process.ready && !expected) {
     const std::string why = fmt::format("worker {} was {} while it started", worker, how);
     if (phase_ == Phase::starting) {
       fail(why);
-    } else if (!said_why) {
+    } else if (!process.failed) {
       note_failed_start(why);
     }
   }
-  if (phase_ == Phase::starting || phase_ == Phase::serving) {
-    const auto longest = was_ready ? Backoff::kLongestOnceReady : Backoff::kLongest;
-    const auto wait =
-        expected ? std::chrono::milliseconds(0) : backoff_[worker].after_death(lived, longest);
-    absent_[worker] = Clock::now() + wait;
+  if (starts_or_serves()) {
+    const auto longest = process.ready ? Backoff::kLongestOnceReady : Backoff::kLongest;
+    const auto lived = Clock::now() - process.started;
+    workers_.start_later(
+        worker, expected ? milliseconds(0) : workers_.backoff(worker).after_death(lived, longest));
     start_missing_workers();
   }
 }
@@ -122,7 +115,7 @@ void Generation::log_in_flight(int worker, pid_t pid, const std::string& what,
       continue;
     }
     const bool answered = request.state == SlotState::writing && (survived || slot.answered());
-    history_[worker].lost += answered ? 0 : 1;
+    workers_.history(worker).lost += answered ? 0 : 1;
     const std::string line = fmt::format("{} {} {} {}", describe(worker, pid), what,
                                          answered ? "after" : "while", describe(request, now));
     sink_.write(answered ? EventKind::answered : EventKind::lost, request.id, line,

@@ -15,22 +15,19 @@ namespace forktail::server {
 
 using log::EventKind;
 
-bool Generation::waits_for_template() const {
-  return phase_ == Phase::starting ||
-         (phase_ == Phase::serving && template_pid_ != 0 && !template_loaded_);
-}
-
 std::optional<Generation::Clock::time_point> Generation::next_start_deadline() const {
   std::optional<Clock::time_point> next;
   if (options_.start_timeout.count() == 0) {
     return next;
   }
-  if (waits_for_template()) {
-    next = template_started_ + options_.start_timeout;
+  // One that is not forked yet, which the loop is about to do, has no time that runs out.
+  if (template_.pid() != 0 &&
+      (phase_ == Phase::starting || (phase_ == Phase::serving && template_.loading()))) {
+    next = template_.started() + options_.start_timeout;
   }
-  for (const auto& [worker, child] : workers_) {
-    const Clock::time_point at = child.started + options_.start_timeout;
-    if (phase_ == Phase::serving && !child.ready && !child.failed && (!next || at < *next)) {
+  for (const auto& [worker, process] : workers_.all()) {
+    const Clock::time_point at = process.started + options_.start_timeout;
+    if (phase_ == Phase::serving && !process.ready && !process.failed && (!next || at < *next)) {
       next = at;
     }
   }
@@ -46,23 +43,22 @@ void Generation::give_up_slow_starts() {
   }
   const std::string within = fmt::format("within start-timeout ({} ms)", limit.count());
   if (phase_ == Phase::starting) {
-    return fail(template_loaded_ ? fmt::format("not every worker was ready {}", within)
-                                 : fmt::format("the application had not been loaded {}", within));
+    return fail(template_.loaded() ? fmt::format("not every worker was ready {}", within)
+                                   : fmt::format("the application had not been loaded {}", within));
   }
-  if (waits_for_template() && template_started_ + limit <= now) {
+  if (template_.loading() && template_.started() + limit <= now) {
     sink_.write(
         EventKind::template_late, {},
-        fmt::format("killing the template (pid {}): it had not loaded {}", template_pid_, within),
-        {{"of_pid", std::int64_t{template_pid_}}, {"reason", "not loaded " + within}});
-    ::kill(template_pid_, SIGKILL);
-    template_started_ = now;  // until it is reaped
+        fmt::format("killing the template (pid {}): it had not loaded {}", template_.pid(), within),
+        {{"of_pid", std::int64_t{template_.pid()}}, {"reason", "not loaded " + within}});
+    template_.kill_late();
   }
-  for (auto& [worker, child] : workers_) {
-    if (!child.ready && !child.failed && child.started + limit <= now) {
+  for (auto& [worker, process] : workers_.all()) {
+    if (!process.ready && !process.failed && process.started + limit <= now) {
       note_failed_start(fmt::format("worker {} was not ready {}", worker, within));
       tell_of(EventKind::worker_late, worker, "killing {}: {}", "it was not ready " + within);
-      child.failed = true;
-      signal_worker(worker, SIGKILL);
+      process.failed = true;
+      workers_.tell(worker, SIGKILL);
     }
   }
 }
@@ -73,13 +69,13 @@ void Generation::retire_the_old() {
   if (lifetime.count() == 0 || phase_ != Phase::serving || slots_.board().retiring != 0) {
     return;
   }
-  for (auto& [worker, child] : workers_) {
+  for (const auto& [worker, process] : workers_.all()) {
     int nobody = 0;
-    if (child.ready && !child.leaving && child.started + lifetime <= Clock::now() &&
+    if (process.ready && !process.leaving && process.started + lifetime <= Clock::now() &&
         slots_.board().retiring.compare_exchange_strong(nobody, worker)) {
       tell_of(EventKind::worker_replaced, worker, "{} is replaced: {}",
               "it has lived for max-worker-lifetime");
-      return send_away(worker, child, options_.worker_reload_mercy);
+      return workers_.send_away(worker, options_.worker_reload_mercy);
     }
   }
 }
@@ -87,12 +83,12 @@ void Generation::retire_the_old() {
 void Generation::look_at_requests() {
   const Clock::time_point now = Clock::now();
   if (group_pace_.due(now)) {
-    for (const auto& [worker, child] : workers_) {
+    for (const auto& [worker, process] : workers_.all()) {
       sink_.write_gathered(log_groups_->of(worker), false);
     }
   }
   if (harakiri_.due(now)) {
-    for (const Overdue& overdue : harakiri_.overdue(now)) {
+    for (const Overdue& overdue : harakiri_.overdue(now, workers_.numbers())) {
       warn_overdue(overdue);
     }
   }
@@ -117,7 +113,7 @@ void Generation::scale_to_load() {
 }
 
 void Generation::warn_overdue(const Overdue& overdue) {
-  const pid_t pid = slots_.seat(overdue.worker).pid;
+  const pid_t pid = workers_.pid_of(overdue.worker);
   const auto now = Clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
   const std::string what = fmt::format("harakiri: {} is {}; {}", describe(overdue.worker, pid),
                                        describe(overdue.request, now),
@@ -131,8 +127,8 @@ void Generation::warn_overdue(const Overdue& overdue) {
                {"of_worker", std::int64_t{overdue.worker}},
                {"of_pid", std::int64_t{pid}}});
   if (overdue.final) {
-    ++history_[overdue.worker].harakiris;
-    signal_worker(overdue.worker, SIGKILL);
+    ++workers_.history(overdue.worker).harakiris;
+    workers_.tell(overdue.worker, SIGKILL);
   } else {
     const pid_t thread = slots_.slot(overdue.worker, overdue.thread).thread();
     syscall(SYS_tgkill, pid, thread, harakiri_signal());

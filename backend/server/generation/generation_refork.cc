@@ -23,9 +23,9 @@ std::string Generation::begin_refork() {
   }
   std::optional<int> best;
   std::uint64_t most = 0;
-  for (const auto& [worker, child] : workers_) {
-    const std::uint64_t served = counters_of(worker).requests - child.requests_before;
-    if (child.ready && !child.leaving && (!best || served > most)) {
+  for (const auto& [worker, process] : workers_.all()) {
+    const std::uint64_t served = workers_.served(worker);
+    if (process.ready && !process.leaving && (!best || served > most)) {
       best = worker;
       most = served;
     }
@@ -34,21 +34,20 @@ std::string Generation::begin_refork() {
     return "no worker is ready";
   }
   std::pair<Channel, Channel> ends = Channel::make();
-  Child& child = workers_.at(*best);
-  if (!child.channel.send({MessageType::refork, *best, {}, ends.second.release()})) {
+  const Workers::Process& process = *workers_.find(*best);
+  if (!process.channel.send({MessageType::refork, *best, {}, ends.second.release()})) {
     return fmt::format("worker {} does not listen", *best);
   }
-  const pid_t pid = slots_.seat(*best).pid;
   sink_.write(
       log::EventKind::refork, {},
       fmt::format("{}, which has served {} requests, becomes the next generation's template",
-                  describe(*best, pid), most),
+                  describe(*best, process.pid), most),
       {{"of_worker", std::int64_t{*best}},
-       {"of_pid", std::int64_t{pid}},
+       {"of_pid", std::int64_t{process.pid}},
        {"requests", static_cast<std::int64_t>(most)}});
   reforking_ = *best;
   refork_ = {0, std::move(ends.first), {}};
-  send_away(*best, child, options_.worker_reload_mercy);
+  workers_.send_away(*best, options_.worker_reload_mercy);
   return {};
 }
 
@@ -61,12 +60,11 @@ std::optional<Refork> Generation::take_refork() {
 
 // From here on it is no worker, and its place is filled as any other's.
 void Generation::on_reforked(int worker) {
-  refork_->pid = slots_.seat(worker).pid;
+  refork_->pid = workers_.pid_of(worker);
   reforking_ = 0;
-  slots_.seat(worker).pid = 0;
-  workers_.erase(worker);
+  workers_.remove(worker);
   kept_connections_.dismiss(worker);
-  absent_[worker] = Clock::now();
+  workers_.start_later(worker, std::chrono::milliseconds(0));
   start_missing_workers();
 }
 
@@ -77,10 +75,7 @@ void Generation::on_refork_failed(const std::string& why) {
 
 void Generation::adopt_template(const Refork& refork) {
   std::pair<Channel, Channel> ends = Channel::make();
-  template_pid_ = refork.pid;
-  template_ = std::move(ends.first);
-  template_loaded_ = false;
-  template_started_ = Clock::now();
+  template_.adopt(refork.pid, std::move(ends.first));
   if (!send_share(refork.orders, share(), ends.second)) {
     fail("the worker that is to be the template can not be reached: " +
          std::generic_category().message(errno));

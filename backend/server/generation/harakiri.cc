@@ -19,7 +19,7 @@ milliseconds pace_for(milliseconds harakiri) {
 Harakiri::Harakiri(const Options& options, const Slots& slots)
     : options_(options), slots_(slots), pace_(pace_for(options.harakiri)) {}
 
-std::vector<Overdue> Harakiri::overdue(Clock::time_point now) {
+std::vector<Overdue> Harakiri::overdue(Clock::time_point now, const std::vector<int>& workers) {
   std::vector<Overdue> found;
   if (options_.harakiri.count() == 0) {
     return found;
@@ -27,10 +27,7 @@ std::vector<Overdue> Harakiri::overdue(Clock::time_point now) {
   const std::int64_t now_ns = now.time_since_epoch() / std::chrono::nanoseconds(1);
   const std::int64_t limit = options_.harakiri / std::chrono::nanoseconds(1);
   const std::int64_t grace = options_.harakiri_grace / std::chrono::nanoseconds(1);
-  for (int worker = 1; worker <= slots_.seats(); ++worker) {
-    if (slots_.seat(worker).pid == 0) {
-      continue;
-    }
+  for (const int worker : workers) {
     for (int thread = 0; thread < slots_.threads(); ++thread) {
       const std::pair place(worker, thread);
       SlotRequest request = slots_.slot(worker, thread).snapshot();

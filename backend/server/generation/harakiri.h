@@ -34,8 +34,9 @@ class Harakiri {
   [[nodiscard]] std::optional<Clock::time_point> next() const { return pace_.next(); }
   bool due(Clock::time_point now) { return pace_.due(now); }
 
-  // Each request is named once when it is overdue and once when its grace is over.
-  std::vector<Overdue> overdue(Clock::time_point now);
+  // Of these workers. Each request is named once when it is overdue and once when its grace is
+  // over.
+  std::vector<Overdue> overdue(Clock::time_point now, const std::vector<int>& workers);
 
  private:
   const Options& options_;

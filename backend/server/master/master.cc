@@ -61,7 +61,7 @@ Master::Master(Options options, Means means)
   prctl(PR_SET_CHILD_SUBREAPER, 1);
 }
 
-int Master::run() {
+std::variant<int, Master::Life> Master::run() {
   open_endpoints();
   if (inherited_.pending()) {
     systemd_.wait();
@@ -69,6 +69,9 @@ int Master::run() {
   systemd_.status("starting");
   start_generation(options_);
   while (!exit_code_) {
+    if (Life life = fork_children()) {
+      return life;
+    }
     sleep();
     obey_signals();
     reload_when_touched();
@@ -95,6 +98,15 @@ int Master::run() {
     endpoint->finish();
   }
   return *exit_code_;
+}
+
+Master::Life Master::fork_children() {
+  for (const auto& generation : generations_) {
+    if (generation->template_due() && generation->fork_template()) {
+      return [child = generation.get()] { child->become_template(); };
+    }
+  }
+  return upgrade_ && upgrade_->due() ? fork_new_master() : nullptr;
 }
 
 // Until a signal, a message or a deadline.
@@ -207,9 +219,12 @@ void Master::reap() {
       on_upgrade_failed(how_it_ended(status));
       continue;
     }
-    for (const auto& generation : generations_) {
-      if (generation->reap(pid, status)) {
-        break;  // anything else is an orphan of an application's own
+    const bool claimed = std::ranges::any_of(generations_, [pid, status](const auto& generation) {
+      return generation->reap(pid, status);
+    });
+    if (!claimed) {  // an orphan of an application's own, or a worker that nobody knows yet
+      for (const auto& generation : generations_) {
+        generation->keep_unclaimed(pid, status);
       }
     }
   }

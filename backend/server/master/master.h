@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "log/sink.h"
@@ -57,11 +58,21 @@ class Master {
 
   Master(Options options, Means means);
 
+  // What a process that was just forked is to do, for the rest of its life.
+  using Life = std::function<void()>;
+
   // Runs the server until it is told to stop. Returns the program's exit code: 0 after a stop, 1
   // when the application could never be started.
-  int run();
+  //
+  // It also returns in each child that it forks: with its life, which begins when all of this
+  // object's frames are left, so that nothing that the child does can end up in them. In a child
+  // this object must not be destroyed: sockets and pidfile are the master's.
+  std::variant<int, Life> run();
 
  private:
+  // Empty but in a child.
+  Life fork_children();
+  Life fork_new_master();
   void sleep();
   void obey_signals();
   void obey(int signal);

@@ -56,7 +56,7 @@ void Master::attend_refork() {
   if (refork->failure.empty()) {
     try {
       generations_.push_back(std::make_unique<Generation>(number, current_->options(), listeners_,
-                                                          *sink_, kept_numbers_, *refork));
+                                                          *sink_, kept_numbers_, &*refork));
       return;
     } catch (const std::exception& error) {
       kill(refork->pid, SIGKILL);

@@ -43,11 +43,6 @@ std::string Master::begin_upgrade() {
     pidfile_.set_aside();
     upgrade_.emplace(program_, std::move(description), options_.upgrade_timeout,
                      options_.reload_mercy);
-    sink_->write(EventKind::upgrade, {},
-                 fmt::format("upgrading: {} starts with pid {}", program_.arguments.front(),
-                             upgrade_->pid()),
-                 {{"of_pid", std::int64_t{upgrade_->pid()}}});
-    systemd_.status("upgrading");
     return {};
   } catch (const std::exception& error) {
     pidfile_.put_back();
@@ -55,8 +50,24 @@ std::string Master::begin_upgrade() {
   }
 }
 
+Master::Life Master::fork_new_master() {
+  if (upgrade_->start()) {
+    return [this] { upgrade_->become_new_master(); };
+  }
+  if (upgrade_->could_not_start()) {
+    on_upgrade_failed("");
+    return nullptr;
+  }
+  sink_->write(
+      EventKind::upgrade, {},
+      fmt::format("upgrading: {} starts with pid {}", program_.arguments.front(), upgrade_->pid()),
+      {{"of_pid", std::int64_t{upgrade_->pid()}}});
+  systemd_.status("upgrading");
+  return nullptr;
+}
+
 void Master::attend_upgrade() {
-  if (!upgrade_) {
+  if (!upgrade_ || upgrade_->due()) {
     return;
   }
   if (upgrade_->read_messages()) {

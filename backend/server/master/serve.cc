@@ -12,10 +12,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <iterator>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <system_error>
 #include <utility>
+#include <variant>
 
 #include "log/target.h"
 #include "server/child/app_library.h"
@@ -30,6 +32,7 @@
 #include "server/shared/channel.h"
 #include "server/shared/describe.h"
 #include "server/shared/logging.h"
+#include "server/shared/thrown_by.h"
 
 namespace forktail::server {
 
@@ -104,11 +107,10 @@ void check(const Options& options) {
     throw std::system_error(errno, std::generic_category(), "cannot fork");
   }
   if (pid == 0) {
-    try {
-      load_app(options.app);
+    if (const auto thrown = thrown_by([&] { load_app(options.app); })) {
+      theirs.send({MessageType::load_failed, 0, *thrown});
+    } else {
       theirs.send({MessageType::loaded});
-    } catch (const std::exception& error) {
-      theirs.send({MessageType::load_failed, 0, error.what()});
     }
     std::fflush(nullptr);
     _exit(0);
@@ -128,6 +130,16 @@ void check(const Options& options) {
 }
 
 namespace {
+
+// Nothing leaves a child of the master's but this.
+[[noreturn]] void live(const Master::Life& life, log::Sink& sink) {
+  if (const auto thrown = thrown_by(life)) {
+    sink.write(log::EventKind::template_failed, {},
+               fmt::format("process {} ends: {}", getpid(), *thrown), {{"reason", *thrown}});
+  }
+  std::fflush(nullptr);
+  _exit(1);
+}
 
 int serve(Options options, Master::ReadOptions read_options, const Program& program,
           Inherited& inherited) {
@@ -152,9 +164,15 @@ int serve(Options options, Master::ReadOptions read_options, const Program& prog
         {{"socket", listener.address.text}, {"handed_over", std::int64_t{listener.ours ? 0 : 1}}});
   }
   sink->mend_after_kill();  // of a server that ended as a whole
-  Master master(std::move(options), {sink, std::move(listeners), std::move(read_options),
-                                     std::move(systemd), program, inherited, pidfile});
-  return master.run();
+  auto master = std::make_unique<Master>(
+      std::move(options), Master::Means{sink, std::move(listeners), std::move(read_options),
+                                        std::move(systemd), program, inherited, pidfile});
+  const std::variant<int, Master::Life> end = master->run();
+  if (const auto* life = std::get_if<Master::Life>(&end)) {
+    static_cast<void>(master.release());
+    live(*life, *sink);
+  }
+  return std::get<int>(end);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <string_view>
 #include <system_error>
+#include <tuple>
 #include <utility>
 
 namespace forktail::server {
@@ -76,21 +77,35 @@ std::string exec_program(const Program& program, const UpgradeDescription& descr
 
 UpgradeOld::UpgradeOld(const Program& program, UpgradeDescription description,
                        std::chrono::milliseconds limit, std::chrono::milliseconds mercy)
-    : limit_(limit), mercy_(mercy), give_up_at_(Clock::now() + limit) {
-  std::pair<Channel, Channel> ends = Channel::make();
-  const Channel theirs = std::move(ends.second);
-  description.channel = theirs.descriptor();
-  const Descriptor memfd = write_description(description);
+    : program_(program),
+      description_(std::move(description)),
+      limit_(limit),
+      mercy_(mercy),
+      give_up_at_(Clock::now() + limit) {
+  std::tie(channel_, theirs_) = Channel::make();
+  description_.channel = theirs_.descriptor();
+  memfd_ = write_description(description_);
+}
+
+bool UpgradeOld::start() {
+  if (kill_at_) {
+    pid_ = -1;  // it was given up meanwhile
+    return false;
+  }
   std::fflush(nullptr);
   pid_ = fork();
   if (pid_ < 0) {
-    throw std::system_error(errno, std::generic_category(), "cannot fork");
+    failure_ = "cannot fork: " + std::generic_category().message(errno);
+  } else if (pid_ > 0) {
+    theirs_.close();
+    memfd_.reset();
   }
-  if (pid_ == 0) {
-    theirs.send({MessageType::start_failed, 0, exec_program(program, description, memfd.get())});
-    _exit(1);
-  }
-  channel_ = std::move(ends.first);
+  return pid_ == 0;
+}
+
+void UpgradeOld::become_new_master() {
+  theirs_.send({MessageType::start_failed, 0, exec_program(program_, description_, memfd_.get())});
+  _exit(1);
 }
 
 void UpgradeOld::watch(std::vector<pollfd>& watched) const {
@@ -128,7 +143,7 @@ void UpgradeOld::act_on_deadlines() {
   if (!kill_at_ && give_up_at_ <= now) {
     give_up(fmt::format("it did not serve within upgrade-timeout ({} ms)", limit_.count()));
   } else if (kill_at_ && *kill_at_ <= now) {
-    ::kill(pid_, SIGKILL);
+    tell(SIGKILL);
     kill_at_ = now + std::chrono::seconds(1);
   }
 }
@@ -137,8 +152,15 @@ void UpgradeOld::give_up(const std::string& why) {
   if (failure_.empty()) {
     failure_ = why;
   }
-  ::kill(pid_, kill_at_ ? SIGKILL : SIGTERM);
+  tell(kill_at_ ? SIGKILL : SIGTERM);
   kill_at_ = kill_at_.value_or(Clock::now() + mercy_);
+}
+
+// Never to a number that stands for many processes.
+void UpgradeOld::tell(int signal) const {
+  if (pid_ > 0) {
+    ::kill(pid_, signal);
+  }
 }
 
 std::string UpgradeOld::failure(const std::string& how) const {

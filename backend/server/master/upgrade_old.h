@@ -22,12 +22,19 @@ class UpgradeOld {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // Starts the program anew, with the descriptors of `description` (whose channel is made here). It
-  // has `limit` to serve, then `mercy` to end. Throws std::system_error.
+  // Makes ready to start the program anew, with the descriptors of `description` (whose channel is
+  // made here). It has `limit` to serve, then `mercy` to end. Throws std::system_error.
   UpgradeOld(const Program& program, UpgradeDescription description,
              std::chrono::milliseconds limit, std::chrono::milliseconds mercy);
 
-  [[nodiscard]] pid_t pid() const { return pid_; }
+  // It is to be forked, which the master's loop does: true in the child, which is to leave the loop
+  // for become_new_master(). What goes wrong is kept for failure().
+  [[nodiscard]] bool due() const { return pid_ == 0; }
+  bool start();
+  [[noreturn]] void become_new_master();
+
+  [[nodiscard]] pid_t pid() const { return pid_; }  // 0: not forked yet, or it could not be
+  [[nodiscard]] bool could_not_start() const { return pid_ < 0; }
 
   void watch(std::vector<pollfd>& watched) const;
   // Whether it serves. What it says of its failure is kept for failure().
@@ -43,6 +50,12 @@ class UpgradeOld {
   [[nodiscard]] std::string failure(const std::string& how) const;
 
  private:
+  void tell(int signal) const;
+
+  const Program& program_;
+  UpgradeDescription description_;
+  Descriptor memfd_;
+  Channel theirs_;
   pid_t pid_ = 0;
   Channel channel_;
   std::chrono::milliseconds limit_;

@@ -20,6 +20,7 @@ namespace {
 struct Frame {
   MessageType type;
   std::int32_t worker;
+  std::int32_t pid;
   std::array<char, 2000> text;
 };
 constexpr std::size_t kFrameHead = offsetof(Frame, text);
@@ -38,6 +39,7 @@ bool Channel::send(const Message& message) const {
   Frame frame{};
   frame.type = message.type;
   frame.worker = message.worker;
+  frame.pid = message.pid;
   const std::size_t text_size = std::min(message.text.size(), frame.text.size());
   std::memcpy(frame.text.data(), message.text.data(), text_size);
 
@@ -45,6 +47,8 @@ bool Channel::send(const Message& message) const {
                       std::as_bytes(std::span(&frame, 1)).first(kFrameHead + text_size),
                       message.descriptor.get());
 }
+
+void Channel::stop_sending() const { shutdown(descriptor_.get(), SHUT_WR); }
 
 std::optional<Message> Channel::receive(bool& ended) const {
   Frame frame{};
@@ -58,6 +62,7 @@ std::optional<Message> Channel::receive(bool& ended) const {
   Message message{frame.type, frame.worker};
   message.text.assign(frame.text.data(), static_cast<std::size_t>(size) - kFrameHead);
   message.descriptor = std::move(passed);
+  message.pid = frame.pid;
   return message;
 }
 

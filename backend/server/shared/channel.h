@@ -4,6 +4,8 @@
 // Owned by one thread in each process; any may send, which never blocks.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -21,6 +23,7 @@ enum class MessageType : std::uint8_t {
   // template to master
   loaded,        // ready to fork
   load_failed,   // `text` says why
+  spawned,       // worker `worker` is there, as `pid`
   spawn_failed,  // worker `worker` could not be forked, `text` says why
   // worker to master
   ready,          // accepts requests
@@ -35,6 +38,7 @@ struct Message {
   int worker = 0;
   std::string text = {};
   Descriptor descriptor = {};  // passed along, or empty
+  pid_t pid = 0;
 };
 
 class Channel {
@@ -55,6 +59,8 @@ class Channel {
   [[nodiscard]] int descriptor() const { return descriptor_.get(); }
   Descriptor release() { return std::move(descriptor_); }
   void close() { descriptor_.reset(); }
+  // The other side sees the end, and what it says can still be read.
+  void stop_sending() const;
 
  private:
   Descriptor descriptor_;

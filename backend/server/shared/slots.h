@@ -122,7 +122,6 @@ class Slot {
 
 struct alignas(64) Seat {
   std::atomic<std::uint64_t> log_lines_dropped;  // by all workers that have had the seat
-  std::atomic<pid_t> pid;                        // 0: free, or being forked
   std::atomic<std::uint32_t> reopened;       // the log-reopen round that the worker has carried out
   std::atomic<std::uint32_t> reopen_failed;  // the last round in which it could not
 };

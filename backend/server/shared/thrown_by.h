@@ -13,7 +13,7 @@ std::optional<std::string> thrown_by(Step step) {
   try {
     step();
   } catch (const std::exception& error) {
-    return error.what();
+    return error.what() == nullptr ? "an exception without words" : error.what();
   } catch (...) {
     return "something that is no std::exception";
   }

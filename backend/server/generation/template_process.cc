@@ -1,0 +1,81 @@
+#include "server/generation/template_process.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <system_error>
+#include <utility>
+
+namespace forktail::server {
+
+std::optional<Channel> Template::start() {
+  auto [ours, theirs] = Channel::make();
+  std::fflush(nullptr);  // what is unwritten would be written twice
+  const pid_t pid = fork();
+  if (pid < 0) {
+    throw std::system_error(errno, std::generic_category(), "cannot fork the template");
+  }
+  if (pid == 0) {
+    return std::move(theirs);
+  }
+  adopt(pid, std::move(ours));
+  return std::nullopt;
+}
+
+void Template::adopt(pid_t pid, Channel channel) {
+  pid_ = pid;
+  channel_ = std::move(channel);
+  loaded_ = false;
+  started_ = Clock::now();
+  start_at_.reset();
+}
+
+std::vector<Message> Template::read_messages() {
+  std::vector<Message> messages;
+  bool ended = channel_.descriptor() < 0;
+  while (!ended) {
+    std::optional<Message> message = channel_.receive(ended);
+    if (!message) {
+      break;
+    }
+    messages.push_back(std::move(*message));
+  }
+  if (ended) {
+    channel_.close();
+  }
+  return messages;
+}
+
+bool Template::spawn(int worker, Channel channel) {
+  return channel_.send({MessageType::spawn, worker, {}, channel.release()});
+}
+
+std::chrono::milliseconds Template::ended() {
+  pid_ = 0;
+  channel_.close();
+  loaded_ = false;
+  return backoff_.after_death(Clock::now() - started_);
+}
+
+void Template::let_go() {
+  channel_.stop_sending();
+  start_at_.reset();
+  if (loading()) {
+    kill();
+  }
+}
+
+void Template::kill() const {
+  if (pid_ > 0) {
+    ::kill(pid_, SIGKILL);
+  }
+}
+
+void Template::kill_late() {
+  kill();
+  started_ = Clock::now();
+}
+
+}  // namespace forktail::server

@@ -55,8 +55,16 @@ constexpr std::array<KindFacts, static_cast<std::size_t>(Kind::count_)> kKinds{{
      "a fork copies the calling thread alone: what this one did is not done in any worker, and a "
      "lock that it held stays locked",
      "start the thread in on_worker_start()"},
+    {Kind::async_logger, "async_logger", true,
+     "its thread is in no worker: lines are queued and never written, and a full queue blocks the "
+     "request",
+     "use forktail's default logger, or make the logger in on_worker_start()"},
     {Kind::stdio, "stdio", true, "what is in the buffer is written once by each worker",
      "fflush() at the end of loading"},
+    {Kind::ofstream, "ofstream", true,
+     "what is in the buffer is written once by each worker; the server flushes stdio before it "
+     "forks, and can not flush this",
+     "std::flush at the end of loading, or open it in on_worker_start()"},
     {Kind::interval_timer, "interval_timer", true, "a fork drops interval timers: no worker has it",
      "call setitimer() in on_worker_start()"},
     {Kind::posix_timer, "posix_timer", true, "a fork drops POSIX timers: no worker has it",

@@ -11,13 +11,15 @@ namespace forktail {
 
 // One declaration.
 struct ForkSafe {
-  std::string name;  // of what is duplicated: "socket 10.0.0.7:5432"
+  std::string name;  // of what is duplicated: "connection 10.0.0.7:5432"
   std::string why;   // for whoever reads the declarations
 };
 
-// Called by the application in its constructor: what has this name is meant to be duplicated, for
-// this reason. It is kept for fork_safe_declarations() and has no other effect. To be called by the
-// thread that loads the application; a second call with the same name replaces the reason. Throws
+// Called by the application, or by a library that it uses, in its constructor: what has this name
+// is meant to be duplicated, for this reason. `forktail doctor` prints the names of all that it
+// finds, and tells what is declared as declared; `fork-audit` is silent about it. The name may be a
+// pattern, as of fnmatch(3): "connection *:5432", "thread metrics*". To be called by the thread
+// that loads the application; a second call with the same name replaces the reason. Throws
 // std::invalid_argument when either is empty.
 FORKTAIL_API void fork_safe(std::string_view name, std::string_view why);
 

@@ -91,6 +91,13 @@ log::Format log_format(const std::string& option, const std::string& text) {
                              {{"json", log::Format::json}, {"text", log::Format::text}});
 }
 
+server::ForkAudit fork_audit(const std::string& option, const std::string& text) {
+  using server::ForkAudit;
+  return choose<ForkAudit>(
+      option, text,
+      {{"warn", ForkAudit::warn}, {"fail", ForkAudit::fail}, {"off", ForkAudit::off}});
+}
+
 bool log_group(const std::string& option, const std::string& text) {
   return choose<bool>(option, text, {{"line", false}, {"request", true}});
 }
@@ -108,6 +115,10 @@ void declare_what(CLI::App& app, Options& options) {
       "where the application is loaded: `preload` once, before the fork; `lazy` in each worker; "
       "`exec` in each worker, in an address space of its own (default: preload)")
       ->type_name("MODE");
+  add(app, "--fork-audit", options.fork_audit, fork_audit,
+      "in preload mode, what to do when a load leaves something that the fork duplicates: `warn` "
+      "in the log (default), `fail` the load, `off`")
+      ->type_name("WHAT");
   app.add_flag_callback(
       "--lazy-apps,--lazy", [&options] { options.fork_mode = ForkMode::lazy; },
       "uWSGI's name for fork-mode = lazy");

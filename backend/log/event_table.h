@@ -44,6 +44,8 @@ EVENT(template_failed, error, "a new template could not load the application; it
 EVENT(template_died, error, "a template has ended; another one is started", "of_pid, how, retry_ms")
 EVENT(template_late, error, "a template that has not loaded within `start-timeout` is killed", "of_pid, reason")
 EVENT(foreign_logger, warn, "lines of the application go to another logger than the server's, without an id", "path, reason")
+EVENT(fork_audit, warn, "the load has left what the fork duplicates (`fork-audit`)", "finding, evidence, why, cure")
+EVENT(fork_audit_found, warn, "how many of those there are, and how to be rid of them", "found")
 EVENT(scaled, info, "another number of workers is wanted", "wanted, reason")
 
 SECTION("The server")

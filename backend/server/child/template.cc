@@ -14,8 +14,8 @@
 #include <utility>
 #include <vector>
 
-#include "server/child/app_library.h"
 #include "server/child/exec_worker.h"
+#include "server/child/fork_audit.h"
 #include "server/child/worker.h"
 #include "server/dispatch/worker_signals.h"
 #include "server/os/title.h"
@@ -130,7 +130,7 @@ App* load_for_all(const GenerationShare& share, const Channel& master) {
     return nullptr;
   }
   App* app = nullptr;
-  if (const auto thrown = thrown_by([&] { app = &load_app(share.options.app, share.sink); })) {
+  if (const auto thrown = thrown_by([&] { app = &load_and_audit(share.options, share.sink); })) {
     master.send({MessageType::load_failed, 0, *thrown});
     flush_output();
     _exit(1);

@@ -19,11 +19,15 @@ namespace forktail::server {
 
 class TlsContext;
 
+// What is done about a load that leaves something behind which a fork duplicates.
+enum class ForkAudit { warn, fail, off };
+
 struct Options {
   using Duration = std::chrono::milliseconds;
 
   std::string app;
   ForkMode fork_mode = ForkMode::preload;
+  ForkAudit fork_audit = ForkAudit::warn;  // in preload mode
   int processes = 1;
   int threads = 1;
 

@@ -17,7 +17,7 @@ FROM debian:${SUITE}-slim AS build
 RUN apt-get update -qq \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
         cmake g++ ninja-build pkg-config nginx-dev libpcre2-dev libssl-dev zlib1g-dev libzstd-dev \
-        libspdlog-dev libfmt-dev libcli11-dev nlohmann-json3-dev
+        libspdlog-dev libfmt-dev libcli11-dev libdw-dev nlohmann-json3-dev
 COPY . /src
 WORKDIR /src
 RUN cmake --preset release -DCMAKE_BUILD_TYPE=Release && cmake --build --preset release \
@@ -32,7 +32,7 @@ RUN apt-get update -qq \
     && DEBIAN_FRONTEND=noninteractive xargs apt-get install -y -qq --no-install-recommends </tmp/packages \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/forktail/bin/forktail /usr/local/bin/
-COPY --from=build /opt/forktail/lib/forktail/apps /usr/local/lib/forktail/apps
+COPY --from=build /opt/forktail/lib/forktail /usr/local/lib/forktail
 COPY conf/compose/forktail.ini /etc/forktail/forktail.ini
 USER 10001:10001
 VOLUME /run/forktail

@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "cli/values.h"
+#include "doctor/app/app.h"
 #include "doctor/limited.h"
 #include "doctor/pid.h"
 
@@ -21,7 +22,7 @@ namespace {
 constexpr int kCouldNotRun = 2;
 
 struct Options {
-  DoctorAppOptions app;
+  doctor::AppOptions app;
   doctor::PidOptions pid;
   std::vector<std::string> requests;
   std::string probe;
@@ -195,6 +196,14 @@ void add_doctor_command(CLI::App& forktail, int& exit_code) {
       ->add_option("--expect", options->expect,
                    "a file with the names of findings that are known, one a line")
       ->type_name("FILE");
+  command
+      ->add_option_function<std::string>(
+          "--timeout",
+          [options](const std::string& text) {
+            options->app.limit = options->pid.limit = parse_duration("timeout", text);
+          },
+          "how long all of it may take (30s)")
+      ->type_name("TIME");
   command->add_flag("--json", options->json, "print one JSON object");
   command->footer(
       "The last line is `preload is safe`, or `use lazy, or mend these N`.\n"

@@ -40,6 +40,12 @@ std::size_t distance(std::string_view a, std::string_view b) {
 
 bool is_flag(const CLI::Option& option) { return option.get_items_expected_max() == 0; }
 
+// From end to end, as other programs' files have it.
+bool in_quotes(std::string_view value) {
+  return value.size() >= 2 && (value.front() == '"' || value.front() == '\'') &&
+         value.front() == value.back();
+}
+
 // What uWSGI would fill in: %(name), $(VARIABLE), @(file), and letters behind a % such as %n
 // (https://uwsgi-docs.readthedocs.io/en/latest/Configuration.html#magic-variables).
 std::string_view find_placeholder(std::string_view value) {
@@ -110,30 +116,14 @@ std::vector<CLI::ConfigItem> Ini::from_config(std::istream& input) const {
     const std::string key(trim(line.substr(0, equals)));
     const CLI::Option* option = options_.get_option_no_throw("--" + key);
     if (option == nullptr) {
-      if (const auto advice = advice_for_uwsgi_key(key)) {
-        refuse(number, fmt::format("`{}` is a key of uWSGI's that forktail does not have; {}", key,
-                                   *advice));
-      }
-      const std::string meant = nearest(key, names_of(options_));
-      if (const auto advice = advice_by_prefix(key); meant.empty() && advice) {
-        refuse(number,
-               fmt::format("`{}` looks like a key of uWSGI's that forktail does not have; {}", key,
-                           *advice));
-      }
-      refuse(number, fmt::format("unknown key `{}`{}", key,
-                                 meant.empty() ? "; `forktail serve --help` lists the keys"
-                                               : fmt::format("; did you mean `{}`?", meant)));
+      refuse_key(number, key);
     }
     if (equals == std::string_view::npos && !is_flag(*option)) {
       refuse(number, fmt::format("`{}` is no setting: write `key = value`", line));
     }
     const std::string value(equals == std::string_view::npos ? "true"
                                                              : trim(line.substr(equals + 1)));
-    if (const auto placeholder = find_placeholder(value); of_uwsgi && !placeholder.empty()) {
-      refuse(number, fmt::format("`{}` has a placeholder, `{}`, which forktail does not fill in: "
-                                 "write what it stands for",
-                                 key, placeholder));
-    }
+    check_value(number, key, value, of_uwsgi);
     const auto [place, fresh] = places.try_emplace(option, settings.size());
     if (fresh) {
       settings.emplace_back();
@@ -150,6 +140,35 @@ std::vector<CLI::ConfigItem> Ini::from_config(std::istream& input) const {
     throw CLI::FileError(fmt::format("{}: has no section [forktail] or [uwsgi]", file_));
   }
   return settings;
+}
+
+void Ini::refuse_key(int line, const std::string& key) const {
+  if (const auto advice = advice_for_uwsgi_key(key)) {
+    refuse(line,
+           fmt::format("`{}` is a key of uWSGI's that forktail does not have; {}", key, *advice));
+  }
+  const std::string meant = nearest(key, names_of(options_));
+  if (const auto advice = advice_by_prefix(key); meant.empty() && advice) {
+    refuse(line, fmt::format("`{}` looks like a key of uWSGI's that forktail does not have; {}",
+                             key, *advice));
+  }
+  refuse(line, fmt::format("unknown key `{}`{}", key,
+                           meant.empty() ? "; `forktail serve --help` lists the keys"
+                                         : fmt::format("; did you mean `{}`?", meant)));
+}
+
+void Ini::check_value(int line, const std::string& key, const std::string& value,
+                      bool of_uwsgi) const {
+  if (in_quotes(value)) {
+    refuse(line, fmt::format("the value of `{}` is in quotes, which would be a part of it: "
+                             "write it without, {} = {}",
+                             key, key, value.substr(1, value.size() - 2)));
+  }
+  if (const auto placeholder = find_placeholder(value); of_uwsgi && !placeholder.empty()) {
+    refuse(line, fmt::format("`{}` has a placeholder, `{}`, which forktail does not fill in: "
+                             "write what it stands for",
+                             key, placeholder));
+  }
 }
 
 void Ini::refuse(int line, const std::string& why) const {

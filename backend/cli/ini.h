@@ -7,8 +7,9 @@
 //   lazy-apps = true
 //
 // A key may come several times where the option may; of another's the last one counts. A value is
-// the rest of the line, without the blanks around it; there are no quotes, no continued lines and
-// no placeholders: in a [uwsgi] section they are refused. A flag alone on its line is set.
+// the rest of the line, without the blanks around it. There are no continued lines, and no quotes:
+// a value that stands in them is refused. So are placeholders, which uWSGI has, in a [uwsgi]
+// section. A flag alone on its line is set.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -31,6 +32,8 @@ class Ini : public CLI::Config {
   std::string to_config(const CLI::App*, bool, bool, std::string) const override { return {}; }
 
  private:
+  [[noreturn]] void refuse_key(int line, const std::string& key) const;
+  void check_value(int line, const std::string& key, const std::string& value, bool of_uwsgi) const;
   [[noreturn]] void refuse(int line, const std::string& why) const;
 
   const CLI::App& options_;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -41,8 +42,17 @@ CLI::Option* add(CLI::App& app, const std::string& name, T& target,
 }
 
 void check_env(const std::string& setting) {
-  if (setting.find('=') == std::string::npos || setting.front() == '=') {
+  const std::string name = setting.substr(0, setting.find('='));
+  if (name.size() == setting.size() || name.empty()) {
     throw CLI::ValidationError("env", fmt::format("`{}` is not NAME=VALUE", setting));
+  }
+  // Nobody would ever look for such a variable.
+  if (std::any_of(name.begin(), name.end(),
+                  [](unsigned char c) { return c <= ' ' || c == 0x7f || c == '"' || c == '\''; })) {
+    throw CLI::ValidationError(
+        "env", fmt::format("`{}` would set a variable named `{}`: write NAME=VALUE without quotes "
+                           "around it and without blanks at the =",
+                           setting, name));
   }
   if (setting.find('\n') != std::string::npos) {
     throw CLI::ValidationError(
@@ -100,6 +110,12 @@ server::ForkAudit fork_audit(const std::string& option, const std::string& text)
 
 bool log_group(const std::string& option, const std::string& text) {
   return choose<bool>(option, text, {{"line", false}, {"request", true}});
+}
+
+server::Scheduling scheduling(const std::string& option, const std::string& text) {
+  return choose<server::Scheduling>(
+      option, text,
+      {{"batch", server::Scheduling::batch}, {"inherit", server::Scheduling::inherit}});
 }
 
 void declare_what(CLI::App& app, Options& options) {
@@ -235,12 +251,19 @@ void declare_process(CLI::App& app, Options& options) {
       ->allow_extra_args(false)
       ->each(check_env)
       ->type_name("NAME=VALUE");
+  add(app, "--scheduling", options.scheduling, scheduling,
+      "policy of the threads that serve: `batch` never interrupts whoever runs when it is woken, "
+      "`inherit` is the server's own (default: inherit)")
+      ->type_name("POLICY");
   app.add_option("--control", options.control,
                  "unix socket for `forktail ctl`; only this user may connect")
       ->type_name("PATH");
   app.add_option("--stats,--stats-server", options.stats,
                  "address that gives one JSON object to whoever connects (uWSGI's format)")
       ->type_name("ADDRESS");
+  add(app, "--chmod-stats", options.chmod_stats, optional_mode,
+      "mode of the stats socket, such as 660")
+      ->type_name("MODE");
   app.add_option("--stats-http", options.stats_http,
                  "address for HTTP: / gives the JSON object, /metrics Prometheus text")
       ->type_name("HOST:PORT");

@@ -38,9 +38,21 @@ std::string row(const std::string& worker, const std::string& pid, const std::st
                      requests, pss, rss, request);
 }
 
-std::string core_row(const Json& worker, const Json& core, bool first, bool only) {
-  const bool busy = core.value("in_request", 0) != 0;
+// Of another generation than the one that serves: it finishes what it has.
+bool leaves(const Json& stats, const Json& worker) {
+  return stats.contains("generation") && worker.value("generation", 0) != stats["generation"];
+}
+
+// Its number, behind its generation's if it leaves.
+std::string name_of(const Json& stats, const Json& worker) {
   const auto number = worker.at("id").get<int>();
+  return leaves(stats, worker) ? fmt::format("g{}:{}", worker.value("generation", 0), number)
+                               : std::to_string(number);
+}
+
+std::string core_row(const std::string& name, const Json& worker, const Json& core, bool first,
+                     bool only) {
+  const bool busy = core.value("in_request", 0) != 0;
   const std::string status = worker.at("status").get<std::string>();
   const std::string state =
       status == "cheap" ? status : core.value("state", busy ? "busy" : "idle");
@@ -49,7 +61,7 @@ std::string core_row(const Json& worker, const Json& core, bool first, bool only
     request = fmt::format("{} {} {}", core.value("method", ""), core.value("path", ""),
                           core.value("request_id", ""));
   }
-  return row(only ? std::to_string(number) : fmt::format("{}.{}", number, core.value("id", 0)),
+  return row(only ? name : fmt::format("{}.{}", name, core.value("id", 0)),
              first && status != "cheap" ? std::to_string(worker.at("pid").get<int>()) : "",
              printable(state), busy && core.contains("age_ms") ? age(core["age_ms"]) : "",
              std::to_string(core.value("requests", std::uint64_t{0})),
@@ -63,14 +75,16 @@ std::vector<std::string> top_table(const Json& stats, std::optional<double> rate
   std::uint64_t requests = 0;
   std::uint64_t pss = 0;
   int busy = 0;
+  int leaving = 0;
   std::vector<std::string> rows;
   for (const Json& worker : stats.at("workers")) {
     requests += worker.at("requests").get<std::uint64_t>();
     pss += worker.value("pss", std::uint64_t{0});
-    busy += worker.at("status") == "busy" ? 1 : 0;
+    leaving += leaves(stats, worker) ? 1 : 0;
+    busy += worker.at("status") == "busy" && !leaves(stats, worker) ? 1 : 0;
     const Json& cores = worker.at("cores");
     for (std::size_t i = 0; i < cores.size(); ++i) {
-      rows.push_back(core_row(worker, cores[i], i == 0, cores.size() == 1));
+      rows.push_back(core_row(name_of(stats, worker), worker, cores[i], i == 0, cores.size() == 1));
     }
   }
   std::string server =
@@ -79,10 +93,13 @@ std::vector<std::string> top_table(const Json& stats, std::optional<double> rate
     server += fmt::format(", generation {}, {}", stats["generation"].get<int>(),
                           stats.value("fork_mode", ""));
   }
-  std::string load =
-      fmt::format("{} of {} workers busy, {} waiting in the listen queue, {} requests", busy,
-                  stats.at("workers").size(), stats.value("listen_queue", 0),
-                  stats.value("requests", requests));
+  std::string load = fmt::format("{} of {} workers busy, ", busy,
+                                 static_cast<int>(stats.at("workers").size()) - leaving);
+  if (leaving > 0) {
+    load += fmt::format("{} leaving, ", leaving);
+  }
+  load += fmt::format("{} waiting in the listen queue, {} requests", stats.value("listen_queue", 0),
+                      stats.value("requests", requests));
   if (rate) {
     load += fmt::format(" ({:.0f}/s)", *rate);
   }

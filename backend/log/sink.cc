@@ -57,17 +57,18 @@ mode_t file_mode() {
   return 0640 & ~mask;
 }
 
-int open_or_throw(const std::string& target, mode_t mode) {
+int open_or_throw(const std::string& target, mode_t mode, bool& made) {
   if (means_stderr(target)) {
     return STDERR_FILENO;
   }
-  const int descriptor = open_target(target.c_str(), mode);
-  if (descriptor < 0) {
+  const GuardedFile file = open_target(target.c_str(), mode);
+  if (file.descriptor < 0) {
     const int error = errno;
     throw std::runtime_error("can not open the log " + target + ": " + error_text(error) + "; " +
                              cure(error));
   }
-  return descriptor;
+  made = file.made;
+  return file.descriptor;
 }
 
 int adopt_or_throw(int descriptor, const std::string& target) {
@@ -85,7 +86,7 @@ Sink::Sink(std::string target, Format format, System& system)
       format_(format),
       system_(system),
       mode_(file_mode()),
-      descriptor_(open_or_throw(target_, mode_)),
+      descriptor_(open_or_throw(target_, mode_, made_)),
       line_limit_(line_limit(descriptor_)),
       block_(new char[kBlock]) {
   own_order_.make();
@@ -161,7 +162,7 @@ bool Sink::reopen() noexcept {
   if (means_stderr(target_)) {
     return true;
   }
-  const int fresh = open_target(target_.c_str(), mode_);
+  const int fresh = open_target(target_.c_str(), mode_).descriptor;
   bool replaced = false;
   int error = errno;
   if (fresh >= 0) {
@@ -171,6 +172,8 @@ bool Sink::reopen() noexcept {
   }
   if (fresh >= 0) {
     close(fresh);
+  } else if (error == EACCES && moved(target_.c_str(), descriptor_) == Moved::no) {
+    return true;  // root opened it, this user may not; but it is the right one
   }
   if (!replaced) {
     write(EventKind::log_reopen_failed, {}, "can not reopen the log; the old file stays in use",
@@ -205,7 +208,7 @@ void Sink::close_previous() noexcept {
 }
 
 bool Sink::reopen_if_moved() noexcept {
-  return means_stderr(target_) || same_file(target_.c_str(), descriptor_) || reopen();
+  return means_stderr(target_) || moved(target_.c_str(), descriptor_) != Moved::yes || reopen();
 }
 
 void Sink::emit(Event& event, spdlog::level::level_enum level) noexcept {

@@ -123,6 +123,8 @@ class Sink final : public spdlog::sinks::sink {
   [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
   // As it was given, made absolute: the working directory may change.
   [[nodiscard]] const std::string& target() const noexcept { return target_; }
+  // The constructor made the file, as root.
+  [[nodiscard]] bool made() const noexcept { return made_; }
 
  private:
   // Room for the lines of a group with their numbers and marks.
@@ -151,6 +153,7 @@ class Sink final : public spdlog::sinks::sink {
   const Format format_;
   System& system_;
   const mode_t mode_;  // of a file that is created anew
+  bool made_ = false;
   const int descriptor_;
   int previous_ = -1;
   std::atomic<std::size_t> line_limit_;

@@ -8,6 +8,7 @@
 #include <climits>
 #include <cstring>
 
+#include "log/guarded_open.h"
 #include "log/line.h"
 
 namespace forktail::log {
@@ -16,48 +17,24 @@ bool means_stderr(const std::string& target) noexcept {
   return target.empty() || target == "-" || target == "stderr";
 }
 
-namespace {
-
-bool is_link(const char* path) noexcept {
-  struct stat info {};
-  const int error = errno;
-  const bool link = lstat(path, &info) == 0 && S_ISLNK(info.st_mode);
-  errno = error;
-  return link;
-}
-
-}  // namespace
-
-int open_target(const char* path, mode_t mode) noexcept {
-  struct stat info {};
-  const bool fifo = stat(path, &info) == 0 && S_ISFIFO(info.st_mode);
-  // With O_RDWR the FIFO has a reader for as long as it has a writer: opening it does not wait for
-  // one, and a reader that leaves costs lines, not a SIGPIPE (fifo(7)).
-  const int direction = fifo ? O_RDWR : O_WRONLY;
-  const int flags = direction | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-  for (;;) {
-    int descriptor = open(path, flags);
-    if (descriptor < 0 && errno == ENOENT) {
-      descriptor = open(path, flags | O_CREAT | O_EXCL, mode);
-      if (descriptor >= 0) {
-        static_cast<void>(fchmod(descriptor, mode));  // whatever the umask has become
-      }
-    }
-    if (descriptor >= 0 || (errno != EINTR && errno != EEXIST)) {
-      return descriptor;
-    }
-    if (errno == EEXIST && is_link(path)) {
-      return open(path, flags | O_CREAT, mode);  // to nothing: what it names is made
-    }
-    // Another process has created it in between.
+GuardedFile open_target(const char* path, mode_t mode) noexcept {
+  const GuardedFile file =
+      open_guarded(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, mode);
+  if (file.made) {
+    static_cast<void>(fchmod(file.descriptor, mode));  // whatever the umask has become
   }
+  return file;
 }
 
-bool same_file(const char* path, int descriptor) noexcept {
+Moved moved(const char* path, int descriptor) noexcept {
   struct stat named {};
   struct stat opened {};
-  return stat(path, &named) == 0 && fstat(descriptor, &opened) == 0 &&
-         named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
+  if (stat(path, &named) != 0) {
+    return errno == EACCES ? Moved::unknown : Moved::yes;
+  }
+  const bool same = fstat(descriptor, &opened) == 0 && named.st_dev == opened.st_dev &&
+                    named.st_ino == opened.st_ino;
+  return same ? Moved::no : Moved::yes;
 }
 
 std::size_t line_limit(int descriptor) noexcept {
@@ -77,6 +54,13 @@ const char* cure(int error) noexcept {
     case EPERM:
       return "let the user that the server runs as write to the file, or create it in its "
              "directory";
+    case ELOOP:
+      return "root follows a symbolic link only where nobody else can write: name the file that it "
+             "leads to";
+    case EMLINK:
+      return "the file has several names, and somebody else can write to its directory: name a "
+             "file "
+             "of its own";
     case EISDIR:
       return "name a file in that directory";
     case ENXIO:

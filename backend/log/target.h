@@ -5,17 +5,21 @@
 #include <cstddef>
 #include <string>
 
+#include "log/guarded_open.h"
+
 namespace forktail::log {
 
 // "", "-" and "stderr" mean descriptor 2.
 bool means_stderr(const std::string& target) noexcept;
 
 // Opens `path` for appending, made with mode 0640 (less the umask) when it is not there. Never
-// blocks, on a FIFO without a reader either. Returns a descriptor, or -1 and errno.
-int open_target(const char* path, mode_t mode) noexcept;
+// blocks, on a FIFO without a reader either. guarded_open.h has what root does not open.
+GuardedFile open_target(const char* path, mode_t mode) noexcept;
 
-// Whether `path` names the very file that is open as `descriptor`.
-bool same_file(const char* path, int descriptor) noexcept;
+// Whether `path` no longer names the file that is open as `descriptor`; unknown when this user may
+// not look.
+enum class Moved { no, yes, unknown };
+Moved moved(const char* path, int descriptor) noexcept;
 
 // The longest line that may go to `descriptor` in one piece.
 std::size_t line_limit(int descriptor) noexcept;

@@ -67,7 +67,7 @@ def client(load, home, processes, seconds):
         rate = 0.7 * processes / (0.05 * 0.020 + 0.00003)
 
         def mixed(port):
-            p50, p99, begun, failed = run([home / "load", port, f"{rate:.0f}", seconds]).split()
+            p50, _, p99, begun, failed = run([home / "load", port, f"{rate:.0f}", seconds]).split()
             return {"rps": int(begun) / seconds, "p50": float(p50), "p99": float(p99), "failed": int(failed)}
 
         return mixed

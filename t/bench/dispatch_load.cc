@@ -4,7 +4,8 @@
 //   dispatch_load PORT RATE SECONDS
 //
 // 5 % are GET /sleep/20, the others GET /. Prints, in milliseconds from the moment that a request
-// was due, the fast ones' p50 and p99, and then how many requests there were and how many failed.
+// was due, the fast ones' p50, p90 and p99, and then how many requests there were and how many
+// failed.
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -73,7 +74,7 @@ class Load {
       const auto index = static_cast<std::size_t>(part * static_cast<double>(fast_ms_.size()));
       return fast_ms_.empty() ? 0.0 : fast_ms_[std::min(index, fast_ms_.size() - 1)];
     };
-    std::printf("%.3f %.3f %d %d\n", at(0.5), at(0.99), begun_, failed_);
+    std::printf("%.3f %.3f %.3f %d %d\n", at(0.5), at(0.9), at(0.99), begun_, failed_);
   }
 
  private:

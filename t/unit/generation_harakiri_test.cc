@@ -57,6 +57,22 @@ TEST_F(HarakiriTest, SeesNothingOverdueOnASeatWithoutAWorker) {
   EXPECT_TRUE(harakiri.overdue(at(5000), {4}).empty());
 }
 
+TEST_F(HarakiriTest, CountsNoTimeInWhichNobodyCouldDoAnything) {
+  Harakiri harakiri(options_, slots_);
+  slots_.slot(1, 0).begin_reading(1);
+  harakiri.postpone(at(5900), milliseconds(5000));
+  slots_.slot(2, 0).begin_reading(5'900'000'001);  // after that pause
+  harakiri.postpone(at(6500), milliseconds(100));
+  EXPECT_TRUE(harakiri.overdue(at(6099), {1, 2}).empty());
+  const auto first = harakiri.overdue(at(6101), {1, 2});
+  ASSERT_EQ(first.size(), 1U);
+  EXPECT_EQ(first[0].worker, 1);
+  EXPECT_EQ(harakiri.overdue(at(6999), {1, 2}).size(), 1U) << "whose grace is over";
+  const auto second = harakiri.overdue(at(7001), {1, 2});
+  ASSERT_EQ(second.size(), 1U);
+  EXPECT_EQ(second[0].worker, 2);
+}
+
 TEST_F(HarakiriTest, DoesNotLookWithoutTheOption) {
   options_.harakiri = milliseconds(0);
   Harakiri harakiri(options_, slots_);

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <stdexcept>
 
+#include "server/child/app_image.h"
 #include "server/child/foreign_loggers.h"
 
 namespace forktail::server {
@@ -63,12 +64,12 @@ std::string why_not_opened(std::string error) {
 
 }  // namespace
 
-App& load_app(const std::string& path) {
+App& load_app(const std::string& path, int copy) {
   const std::string file = absolute(path);
-  if (!std::filesystem::exists(file)) {
+  if (copy < 0 && !std::filesystem::exists(file)) {
     refuse(path, "no such file; `app` takes the path of a shared object (.so)");
   }
-  void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
+  void* library = open_app(file, copy);
   if (library == nullptr) {
     refuse(path, why_not_opened(dlerror()));  // NOLINT(concurrency-mt-unsafe): one a thread
   }
@@ -86,9 +87,9 @@ App& load_app(const std::string& path) {
   }
 }
 
-App& load_app(const std::string& path, log::Sink& sink) {
+App& load_app(const std::string& path, int copy, log::Sink& sink) {
   const ForeignLoggers foreign;
-  App& app = load_app(path);
+  App& app = load_app(path, copy);
   for (const std::string& reason : foreign.found()) {
     sink.write(log::EventKind::foreign_logger, {},
                fmt::format("lines of the application {} do not come here: {}", path, reason),

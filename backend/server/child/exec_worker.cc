@@ -18,8 +18,8 @@
 
 namespace forktail::server {
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ExecWorker, share, worker, channel, log, options, log_path,
-                                   tls_cert, tls_key, tls_client_ca, tls_ticket_keys)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ExecWorker, share, worker, channel, log, app_copy, options,
+                                   log_path, tls_cert, tls_key, tls_client_ca, tls_ticket_keys)
 
 namespace {
 
@@ -31,8 +31,10 @@ std::vector<int> inherited_by(const ExecWorker& self) {
     all.push_back(*part);
   }
   all.push_back(self.channel);
-  if (self.log > STDERR_FILENO) {
-    all.push_back(self.log);
+  for (const int one : {self.log, self.app_copy}) {
+    if (one > STDERR_FILENO) {
+      all.push_back(one);
+    }
   }
   return all;
 }
@@ -45,13 +47,14 @@ std::string exec_worker(const GenerationShare& share, int worker, const Channel&
   self.worker = worker;
   self.channel = channel.descriptor();
   self.log = share.sink.descriptor();
+  self.app_copy = share.app_copy;
   self.options = share.options.as_ini;
   self.log_path = share.sink.target();
   if (share.options.tls) {
     const TlsMaterial& material = share.options.tls->material();
-    self.tls_cert = material.cert;
-    self.tls_key = material.key;
-    self.tls_client_ca = material.client_ca;
+    self.tls_cert = material.cert.text;
+    self.tls_key = material.key.text;
+    self.tls_client_ca = material.client_ca.text;
     self.tls_ticket_keys = material.ticket_keys;
   }
 
@@ -88,8 +91,8 @@ ExecWorker read_exec_worker(int descriptor) {
 
 void run_exec_worker(const ExecWorker& self, Options options) {
   if (!self.tls_cert.empty()) {
-    options.tls = std::make_shared<TlsContext>(
-        TlsMaterial{self.tls_cert, self.tls_key, self.tls_client_ca, self.tls_ticket_keys});
+    options.tls = std::make_shared<TlsContext>(TlsMaterial{
+        {{}, self.tls_cert}, {{}, self.tls_key}, {{}, self.tls_client_ca}, self.tls_ticket_keys});
   }
   options.logto = self.log_path;
   prctl(PR_SET_NAME, "forktail");  // it is `exe` by now
@@ -100,7 +103,9 @@ void run_exec_worker(const ExecWorker& self, Options options) {
   worker_signals::install();
   const auto sink = inherit_logging(options, self.log);
   const JoinedShare joined(self.share, options, *sink);
-  run_worker(joined.share(), self.worker, Channel(Descriptor(self.channel)), nullptr);
+  GenerationShare share = joined.share();
+  share.app_copy = self.app_copy;
+  run_worker(share, self.worker, Channel(Descriptor(self.channel)), nullptr);
 }
 
 }  // namespace forktail::server

@@ -15,6 +15,7 @@ struct ExecWorker {
   int worker = 0;
   int channel = -1;  // descriptors
   int log = -1;
+  int app_copy = -1;     // none
   std::string options;   // INI text
   std::string log_path;  // absolute
   std::string tls_cert;  // in PEM, see TlsMaterial

@@ -54,12 +54,12 @@ std::string report(log::Sink& sink, const Options& options,
 
 }  // namespace
 
-App& load_and_audit(const Options& options, log::Sink& sink) {
+App& load_and_audit(const Options& options, int copy, log::Sink& sink) {
   if (options.fork_audit == ForkAudit::off) {
-    return load_app(options.app, sink);
+    return load_app(options.app, copy, sink);
   }
   doctor::LoadAudit audit;
-  App& app = load_app(options.app, sink);
+  App& app = load_app(options.app, copy, sink);
   if (const std::string refusal = report(sink, options, audit.finish()); !refusal.empty()) {
     throw std::runtime_error(refusal);
   }

@@ -11,6 +11,6 @@ namespace forktail::server {
 
 // Loads the application as load_app() does, and logs each finding that counts and how to silence
 // it. Throws as load_app() does, and with `fork-audit = fail` when something was found.
-App& load_and_audit(const Options& options, log::Sink& sink);
+App& load_and_audit(const Options& options, int copy, log::Sink& sink);
 
 }  // namespace forktail::server

@@ -35,6 +35,7 @@ struct GenerationShare {
   DispatchShare& dispatch;
   log::Sink& sink;
   const LogGroups* const log_groups;  // null: each line at once
+  int app_copy = -1;  // of the application, for those who load it; -1: none (app_image.h)
 };
 
 struct ShareDescription {

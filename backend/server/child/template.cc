@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "server/child/app_image.h"
 #include "server/child/exec_worker.h"
 #include "server/child/fork_audit.h"
 #include "server/child/worker.h"
@@ -130,7 +131,8 @@ App* load_for_all(const GenerationShare& share, const Channel& master) {
     return nullptr;
   }
   App* app = nullptr;
-  if (const auto thrown = thrown_by([&] { app = &load_and_audit(share.options, share.sink); })) {
+  if (const auto thrown =
+          thrown_by([&] { app = &load_and_audit(share.options, share.app_copy, share.sink); })) {
     master.send({MessageType::load_failed, 0, *thrown});
     flush_output();
     _exit(1);
@@ -166,17 +168,24 @@ App* load_for_all(const GenerationShare& share, const Channel& master) {
 
 }  // namespace
 
-void run_template(const GenerationShare& share, Channel master) {
+void run_template(const GenerationShare& given, Channel master) {
+  GenerationShare share = given;
   die_with_master(share.master);
   default_signals();
   close_inherited(share, master);
-  apply_to_process(share.options);  // which a reload may have changed
+  apply_umask(share.options);  // which a reload may have changed
+  apply_environment(share.options);
   set_log_level(share.sink, share.options);
   share.sink.set_identity({0, share.generation});
   share.sink.count_drops_in(share.slots.board().log_lines_dropped);
   set_title(share.options.procname_prefix,
             fmt::format("template, generation {}", share.generation));
+  Descriptor copy = copy_app(share.options.app);
+  share.app_copy = copy.get();
   App* app = load_for_all(share, master);
+  if (app != nullptr) {
+    copy.reset();  // it is mapped, and no worker loads it again
+  }
   obey_orders(share, master, app);
 }
 

@@ -83,7 +83,7 @@ class WorkerProcess {
 
  private:
   void serve_thread(int index) {
-    wake_without_interrupting();
+    apply_scheduling(share_.options.scheduling);
     Board& board = share_.slots.board();
     Slot& slot = share_.slots.slot(worker_.id, index);
     slot.set_thread(gettid());
@@ -208,9 +208,11 @@ void run_worker(const GenerationShare& share, int worker, const Channel& master,
     share.sink.gather(share.log_groups->of(worker));
   }
   if (app == nullptr) {
-    if (const auto thrown = thrown_by([&] { app = &load_app(share.options.app, share.sink); })) {
+    if (const auto thrown =
+            thrown_by([&] { app = &load_app(share.options.app, share.app_copy, share.sink); })) {
       fail_start(master, *thrown);
     }
+    const Descriptor mapped(share.app_copy);
   }
   WorkerProcess process(share, worker, master, *app);
   if (share.options.harakiri.count() > 0) {

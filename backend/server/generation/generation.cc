@@ -329,8 +329,9 @@ void Generation::fail(const std::string& why) {
   slots_.board().leaving = true;
   workers_.start_none();
   template_.start_no_more();
-  for (const auto& [worker, process] : workers_.all()) {
+  for (auto& [worker, process] : workers_.all()) {
     if (!process.ready) {
+      process.ended = true;
       workers_.tell(worker, SIGKILL);
     } else if (!process.leaving) {
       // It has accepted connections like any other, and what it has begun it answers.
@@ -345,8 +346,17 @@ void Generation::note_failed_start(const std::string& why) {
   last_failed_start_ = why;
 }
 
-std::vector<WorkerStats> Generation::worker_stats(bool with_memory) const {
-  return workers_.stats(std::max(wanted_, options_.processes), number_, with_memory);
+std::vector<WorkerStats> Generation::worker_stats(
+    const std::map<pid_t, ProcessMemory>& memory) const {
+  return workers_.stats(std::max(wanted_, options_.processes), number_, memory);
+}
+
+void Generation::add_pids(std::vector<pid_t>& pids) const {
+  for (const auto& [worker, process] : workers_.all()) {
+    if (process.pid > 0) {
+      pids.push_back(process.pid);
+    }
+  }
 }
 
 void Generation::tell_of(EventKind kind, int worker, std::string_view pattern,

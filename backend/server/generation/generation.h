@@ -85,9 +85,14 @@ class Generation {
   void keep_unclaimed(pid_t pid, int status);
   [[nodiscard]] std::optional<Clock::time_point> next_deadline() const;
   void act_on_deadlines();
+  // Whether somebody is killed when he is late; and that time has passed which counts for nothing.
+  [[nodiscard]] bool has_deadlines() const;
+  void postpone(Clock::duration missed);
 
-  // What it tells of itself. The workers' memory, which costs, only with `with_memory`.
-  [[nodiscard]] std::vector<WorkerStats> worker_stats(bool with_memory) const;
+  // What it tells of itself, with the workers' memory as somebody has measured it.
+  [[nodiscard]] std::vector<WorkerStats> worker_stats(
+      const std::map<pid_t, ProcessMemory>& memory) const;
+  void add_pids(std::vector<pid_t>& pids) const;  // of its workers
   [[nodiscard]] Counters totals() const { return workers_.totals(); }
   // Whether as many workers as are wanted are ready and no others are left; and whether each has
   // reopened its log.

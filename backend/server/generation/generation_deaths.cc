@@ -68,7 +68,8 @@ void Generation::on_worker_gone(int worker, const std::string& how) {
   if (log_groups_) {
     sink_.write_gathered(log_groups_->of(worker), true);
   }
-  const bool expected = process.leaving && how == how_it_ended(0);
+  const bool expected = (process.leaving && how == how_it_ended(0)) ||
+                        (process.ended && how == how_it_ended(SIGKILL));
   if (!expected) {
     ++workers_.history(worker).crashes;
     sink_.write(
@@ -77,7 +78,8 @@ void Generation::on_worker_gone(int worker, const std::string& how) {
     log_in_flight(worker, process.pid, how, resumed);
     sink_.mend_after_kill();
   } else {
-    tell_of(EventKind::worker_left, worker, "{} left");
+    tell_of(EventKind::worker_left, worker,
+            process.ended ? "{} ended with its generation, which could not start" : "{} left");
   }
   if (slots_.board().retiring == worker && worker > wanted_) {
     slots_.board().retiring = 0;  // it has no successor for the next one to wait for

@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 
 #include "server/child/worker_harakiri.h"
@@ -32,6 +33,23 @@ std::optional<Generation::Clock::time_point> Generation::next_start_deadline() c
     }
   }
   return next;
+}
+
+bool Generation::has_deadlines() const {
+  return next_start_deadline() ||
+         std::any_of(workers_.all().begin(), workers_.all().end(),
+                     [](const auto& worker) { return worker.second.kill_at.has_value(); });
+}
+
+void Generation::postpone(Clock::duration missed) {
+  template_.postpone(missed);
+  for (auto& [worker, process] : workers_.all()) {
+    process.started += missed;
+    if (process.kill_at) {
+      *process.kill_at += missed;
+    }
+  }
+  harakiri_.postpone(Clock::now(), missed);
 }
 
 // What hangs in its load, or in on_worker_start.

@@ -19,6 +19,24 @@ milliseconds pace_for(milliseconds harakiri) {
 Harakiri::Harakiri(const Options& options, const Slots& slots)
     : options_(options), slots_(slots), pace_(pace_for(options.harakiri)) {}
 
+void Harakiri::postpone(Clock::time_point now, Clock::duration missed) {
+  constexpr std::size_t kMostPauses = 64;
+  pauses_.push_back(
+      {now.time_since_epoch() / std::chrono::nanoseconds(1), missed / std::chrono::nanoseconds(1)});
+  if (pauses_.size() > kMostPauses) {
+    pauses_.pop_front();
+  }
+}
+
+// How much of the time since then counts for nothing.
+std::int64_t Harakiri::missed_since_ns(std::int64_t begin_ns) const {
+  std::int64_t missed = 0;
+  for (const Pause& pause : pauses_) {
+    missed += std::clamp(pause.until_ns - begin_ns, std::int64_t{0}, pause.length_ns);
+  }
+  return missed;
+}
+
 std::vector<Overdue> Harakiri::overdue(Clock::time_point now, const std::vector<int>& workers) {
   std::vector<Overdue> found;
   if (options_.harakiri.count() == 0) {
@@ -31,7 +49,7 @@ std::vector<Overdue> Harakiri::overdue(Clock::time_point now, const std::vector<
     for (int thread = 0; thread < slots_.threads(); ++thread) {
       const std::pair place(worker, thread);
       SlotRequest request = slots_.slot(worker, thread).snapshot();
-      const std::int64_t age = now_ns - request.since_ns;
+      const std::int64_t age = now_ns - request.since_ns - missed_since_ns(request.since_ns);
       if (request.state == SlotState::idle || age < limit) {
         continue;
       }

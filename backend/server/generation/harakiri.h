@@ -4,6 +4,8 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <utility>
@@ -38,12 +40,22 @@ class Harakiri {
   // over.
   std::vector<Overdue> overdue(Clock::time_point now, const std::vector<int>& workers);
 
+  // Until `now` time has passed that counts for no request.
+  void postpone(Clock::time_point now, Clock::duration missed);
+
  private:
+  [[nodiscard]] std::int64_t missed_since_ns(std::int64_t begin_ns) const;
+
   const Options& options_;
   const Slots& slots_;
   Pace pace_;
   std::map<std::pair<int, int>, std::int64_t> warned_;  // worker and thread: the request's begin
   std::map<std::pair<int, int>, std::int64_t> condemned_;
+  struct Pause {
+    std::int64_t until_ns;
+    std::int64_t length_ns;
+  };
+  std::deque<Pause> pauses_;  // the latest
 };
 
 }  // namespace forktail::server

@@ -196,16 +196,22 @@ std::string to_prometheus(const Stats& stats) {
   text.single("generation", "gauge", "The generation that serves.", stats.generation);
   text.single("workers_wanted", "gauge", "Workers that there should be.", stats.wanted);
   text.family("workers", "gauge", "Workers by what they are doing.");
-  for (const std::string_view status : {"idle", "busy", "cheap"}) {
+  const auto leaves = [&](const WorkerStats& worker) {
+    return worker.generation != stats.generation;
+  };
+  for (const std::string_view status : {"idle", "busy", "cheap", "leaving"}) {
     const auto count =
-        std::count_if(stats.workers.begin(), stats.workers.end(),
-                      [&](const auto& worker) { return status_of(worker) == status; });
+        std::count_if(stats.workers.begin(), stats.workers.end(), [&](const WorkerStats& worker) {
+          return (leaves(worker) ? std::string_view("leaving") : status_of(worker)) == status;
+        });
     text.sample("workers", count, fmt::format("status=\"{}\"", status));
   }
   text.family("worker_pss_bytes", "gauge", "Proportional memory of a worker.");
   for (const WorkerStats& worker : stats.workers) {
-    text.sample("worker_pss_bytes", worker.memory.proportional,
-                fmt::format("worker=\"{}\"", worker.id));
+    if (!leaves(worker)) {  // which may have the number of another one
+      text.sample("worker_pss_bytes", worker.memory.proportional,
+                  fmt::format("worker=\"{}\"", worker.id));
+    }
   }
   text.family("listen_queue", "gauge", "Connections that wait to be accepted.");
   for (const SocketStats& socket : stats.sockets) {

@@ -53,6 +53,8 @@ class Template {
   void kill() const;
   // It has not loaded in time; the next look comes after as much time again.
   void kill_late();
+  // Time has passed that does not count.
+  void postpone(Clock::duration missed) { started_ += missed; }
 
  private:
   pid_t pid_ = 0;

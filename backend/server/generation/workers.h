@@ -33,6 +33,7 @@ class Workers {
     bool ready = false;
     bool leaving = false;
     bool failed = false;                            // it has said why it can not start
+    bool ended = false;                             // by the server itself, which has said so
     std::uint64_t requests_before = 0;              // its place's, when it took it
     std::optional<Clock::time_point> kill_at = {};  // when its mercy is over
     std::set<int> signals = {};                     // for when it is there
@@ -87,14 +88,16 @@ class Workers {
   [[nodiscard]] Counters counters_of(int worker) const;
   [[nodiscard]] std::uint64_t served(int worker) const;
   [[nodiscard]] Counters totals() const;
-  // Of the first `count` places. The workers' memory, which costs, only with `with_memory`.
-  [[nodiscard]] std::vector<WorkerStats> stats(int count, int generation, bool with_memory) const;
+  // Of the first `count` places, with the memory of their processes as somebody has measured it.
+  using Memory = std::map<pid_t, ProcessMemory>;
+  [[nodiscard]] std::vector<WorkerStats> stats(int count, int generation,
+                                               const Memory& memory) const;
   [[nodiscard]] bool logs_reopened() const;
   // The workers that could not, the last time that they were told to.
   [[nodiscard]] std::vector<int> reopen_failures() const;
 
  private:
-  [[nodiscard]] WorkerStats stats_of(int worker, bool with_memory) const;
+  [[nodiscard]] WorkerStats stats_of(int worker, const Memory& memory) const;
 
   const Slots& slots_;
   Map processes_;

@@ -34,7 +34,7 @@ Counters Workers::totals() const {
   return totals;
 }
 
-WorkerStats Workers::stats_of(int worker, bool with_memory) const {
+WorkerStats Workers::stats_of(int worker, const Memory& memory) const {
   WorkerStats stats;
   stats.id = worker;
   stats.counters = counters_of(worker);
@@ -46,8 +46,8 @@ WorkerStats Workers::stats_of(int worker, bool with_memory) const {
     stats.last_spawn = std::chrono::system_clock::to_time_t(process.since);
     stats.requests_of_process = stats.counters.requests - process.requests_before;
   }
-  if (stats.pid != 0 && with_memory) {
-    stats.memory = process_memory(stats.pid);
+  if (const auto measured = memory.find(stats.pid); measured != memory.end()) {
+    stats.memory = measured->second;
   }
   const auto now = Clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
   for (int thread = 0; thread < slots_.threads(); ++thread) {
@@ -59,10 +59,10 @@ WorkerStats Workers::stats_of(int worker, bool with_memory) const {
   return stats;
 }
 
-std::vector<WorkerStats> Workers::stats(int count, int generation, bool with_memory) const {
+std::vector<WorkerStats> Workers::stats(int count, int generation, const Memory& memory) const {
   std::vector<WorkerStats> all;
   for (int worker = 1; worker <= count; ++worker) {
-    all.push_back(stats_of(worker, with_memory));
+    all.push_back(stats_of(worker, memory));
     all.back().generation = generation;
   }
   return all;

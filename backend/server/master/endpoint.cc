@@ -1,7 +1,6 @@
 #include "server/master/endpoint.h"
 
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include <array>
 #include <cerrno>
@@ -16,27 +15,21 @@ constexpr std::size_t kLongestQuestion = 8192;
 constexpr std::size_t kMostClients = 64;
 constexpr std::chrono::seconds kPatience{5};
 
-Listener open_endpoint(const std::string& address, bool restricted,
+Listener open_endpoint(const std::string& address, std::optional<mode_t> mode,
                        std::vector<Listener>& handed_over) {
   for (Listener& listener : handed_over) {
     if (listener.descriptor && same_address(listener.address, wire::parse_address(address))) {
       return std::move(listener);
     }
   }
-  if (!restricted) {
-    return open_own_listener(address);
-  }
-  const mode_t mask = ::umask(0177);
-  Listener listener = open_own_listener(address);
-  ::umask(mask);
-  return listener;
+  return open_own_listener(address, mode);
 }
 
 }  // namespace
 
-Endpoint::Endpoint(const std::string& address, Speaks speaks, bool restricted,
+Endpoint::Endpoint(const std::string& address, Speaks speaks, std::optional<mode_t> mode,
                    std::vector<Listener>& handed_over, Handler handler)
-    : listener_(open_endpoint(address, restricted, handed_over)),
+    : listener_(open_endpoint(address, mode, handed_over)),
       speaks_(speaks),
       handler_(std::move(handler)) {}
 

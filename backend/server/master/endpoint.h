@@ -33,10 +33,9 @@ class Endpoint {
   using Handler =
       std::function<std::optional<std::string>(int client, const std::string& question)>;
 
-  // Listens on `address`, which nobody but the user of this process may connect to if it is a unix
-  // socket and `restricted`. If the socket is one of `handed_over`, it is taken from there. Throws
-  // std::runtime_error naming it.
-  Endpoint(const std::string& address, Speaks speaks, bool restricted,
+  // Listens on `address`; the file of a unix socket has `mode`, if one is given. If the socket is
+  // one of `handed_over`, it is taken from there. Throws std::runtime_error naming it.
+  Endpoint(const std::string& address, Speaks speaks, std::optional<mode_t> mode,
            std::vector<Listener>& handed_over, Handler handler);
   Endpoint(const Endpoint&) = delete;
   Endpoint& operator=(const Endpoint&) = delete;

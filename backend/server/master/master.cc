@@ -1,7 +1,6 @@
 #include "server/master/master.h"
 
 #include <fmt/format.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -53,6 +52,7 @@ Master::Master(Options options, Means means)
       program_(means.program),
       inherited_(means.inherited),
       pidfile_(means.pidfile),
+      log_maker_(std::move(means.log_maker)),
       signals_(watch_signals()),
       touched_(options_.touch_reload),
       kept_numbers_(plan_kept_numbers(seats_for(options_))),
@@ -80,6 +80,7 @@ std::variant<int, Master::Life> Master::run() {
     attend_refork();
     attend_upgrade();
     attend_old_master();
+    attend_memory_probe();
     systemd_.act_on_deadlines();
     for (const auto& endpoint : endpoints_) {
       if (!inherited_.pending()) {
@@ -109,46 +110,6 @@ Master::Life Master::fork_children() {
   return upgrade_ && upgrade_->due() ? fork_new_master() : nullptr;
 }
 
-// Until a signal, a message or a deadline.
-void Master::sleep() {
-  using std::chrono::milliseconds;
-  std::vector<pollfd> watched{{signals_.get(), POLLIN, 0}};
-  std::optional<Generation::Clock::time_point> deadline;
-  const auto consider = [&](std::optional<Generation::Clock::time_point> next) {
-    if (next && (!deadline || *next < *deadline)) {
-      deadline = next;
-    }
-  };
-  consider(systemd_.next_deadline());
-  consider(touched_.next());
-  for (const auto& generation : generations_) {
-    generation->watch(watched);
-    consider(generation->next_deadline());
-  }
-  if (upgrade_) {
-    upgrade_->watch(watched);
-    consider(upgrade_->next_deadline());
-  }
-  if (inherited_.pending()) {
-    watched.push_back({inherited_.old_master.descriptor(), POLLIN, 0});
-  } else {
-    for (const auto& endpoint : endpoints_) {
-      endpoint->watch(watched);
-      consider(endpoint->next_deadline());
-    }
-  }
-  if (!commands_.empty() || sink_->keeps_previous()) {
-    consider(Generation::Clock::now() +
-             milliseconds(10));  // some outcomes show in shared memory only
-  }
-  int timeout = -1;
-  if (deadline) {
-    const auto left = std::chrono::ceil<milliseconds>(*deadline - Generation::Clock::now());
-    timeout = static_cast<int>(std::clamp(left, milliseconds(0), milliseconds(60'000)).count());
-  }
-  poll(watched.data(), watched.size(), timeout);
-}
-
 void Master::obey_signals() {
   signalfd_siginfo info;
   while (read(signals_.get(), &info, sizeof(info)) == sizeof(info)) {
@@ -160,6 +121,10 @@ void Master::obey(int signal) {
   switch (signal) {
     case SIGTERM:
     case SIGQUIT:
+      // timeout(1), for one, sends its signal to the master and to the whole group: one stop.
+      if (stopping_ && Generation::Clock::now() < first_stop_ + std::chrono::seconds(1)) {
+        return;
+      }
       return stop(stopping_);
     case SIGINT:
       return stop(true);
@@ -197,6 +162,7 @@ void Master::obey(int signal) {
 }
 
 void Master::reopen_logs() {
+  log_maker_.ask();
   log_reopened_ = sink_->reopen_and_keep();
   for (const auto& generation : generations_) {
     generation->reopen_logs();
@@ -217,6 +183,10 @@ void Master::reap() {
     }
     if (upgrade_ && pid == upgrade_->pid()) {
       on_upgrade_failed(how_it_ended(status));
+      continue;
+    }
+    if (memory_probe_ && pid == memory_probe_->pid()) {
+      memory_probe_->reaped();
       continue;
     }
     const bool claimed = std::ranges::any_of(generations_, [pid, status](const auto& generation) {
@@ -381,7 +351,8 @@ std::string Master::reload() {
   systemd_.reloading("reloading");
   try {
     Options options = read_options_();
-    options.tls = load_tls(options);
+    options.tls =
+        load_tls(options, options_.tls ? &options_.tls->material() : nullptr, sink_.get());
     if (const auto names = fixed_options_that_differ(at_start_, options); !names.empty()) {
       const std::string list = fmt::format("{}", fmt::join(names, ", "));
       sink_->write(EventKind::options_not_applied, {},
@@ -411,6 +382,7 @@ void Master::reload_when_touched() {
 
 void Master::stop(bool at_once) {
   if (!stopping_) {
+    first_stop_ = Generation::Clock::now();
     sink_->write(EventKind::stopping, {}, "stopping");
     systemd_.stopping();
     refuse_new_connections(listeners_);

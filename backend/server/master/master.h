@@ -1,9 +1,9 @@
 // The master: owns the listening sockets, the log and the generations, obeys signals, reaps. One
 // thread, one loop, and never a line of an application's code.
 //
-// Signals: TERM, QUIT stop gracefully (a second one kills), INT stops at once, HUP reloads, USR1
-// reopens the logs, USR2 upgrades the binary, TTIN and TTOU start and end a worker, WINCH ends the
-// workers and keeps the master.
+// Signals: TERM, QUIT stop gracefully (a second one, a second later, kills), INT stops at once, HUP
+// reloads, USR1 reopens the logs, USR2 upgrades the binary, TTIN and TTOU start and end a worker,
+// WINCH ends the workers and keeps the master.
 #pragma once
 
 #include <functional>
@@ -17,13 +17,16 @@
 #include "log/sink.h"
 #include "server/generation/generation.h"
 #include "server/generation/stats.h"
+#include "server/master/attention.h"
 #include "server/master/endpoint.h"
 #include "server/master/ledger.h"
+#include "server/master/log_maker.h"
 #include "server/master/pidfile.h"
 #include "server/master/systemd_notify.h"
 #include "server/master/upgrade_new.h"
 #include "server/master/upgrade_old.h"
 #include "server/os/descriptor.h"
+#include "server/os/memory_probe.h"
 #include "server/os/program.h"
 #include "server/os/touched_files.h"
 #include "server/shared/listeners.h"
@@ -54,6 +57,7 @@ class Master {
     const Program& program;
     Inherited& inherited;
     Pidfile& pidfile;
+    LogMaker log_maker;
   };
 
   Master(Options options, Means means);
@@ -74,6 +78,7 @@ class Master {
   Life fork_children();
   Life fork_new_master();
   void sleep();
+  void note_pause(Attention::Clock::duration missed);
   void obey_signals();
   void obey(int signal);
   void reap();
@@ -109,6 +114,13 @@ class Master {
   void resolve_commands();
   [[nodiscard]] std::optional<std::string> outcome(const Command& command);
   [[nodiscard]] std::optional<std::string> reopen_outcome() const;
+  // The answer to a question, made of the stats as they are when memory has been measured.
+  using StatsText = std::function<std::string(const Stats&)>;
+  std::optional<std::string> answer_http(std::size_t endpoint, int client,
+                                         const std::string& request);
+  void answer_with_stats(std::size_t endpoint, int client, StatsText text);
+  void attend_memory_probe();
+  void answer_stats_askers();
   [[nodiscard]] Stats stats() const;
   [[nodiscard]] Counters totals() const;
   // After the last process: removes the server's files. What did not end as it should have.
@@ -123,14 +135,17 @@ class Master {
   const Program& program_;
   Inherited& inherited_;
   Pidfile& pidfile_;
+  LogMaker log_maker_;
   Descriptor signals_;
   TouchedFiles touched_;
   const KeptNumbers kept_numbers_;
+  Attention attention_;
 
   std::vector<std::unique_ptr<Generation>> generations_;  // in order of their numbers
   Generation* current_ = nullptr;                         // the newest that has ever served
   int last_number_ = 0;
   bool stopping_ = false;
+  Generation::Clock::time_point first_stop_;
   bool told_ready_ = false;    // systemd knows that there are workers
   bool reload_again_ = false;  // asked for while a reload was under way
   bool workers_wanted_ = true;
@@ -144,9 +159,18 @@ class Master {
   std::vector<std::unique_ptr<Endpoint>> endpoints_;
   Endpoint* control_ = nullptr;
   std::vector<Command> commands_;
-  std::optional<ForkMode> asked_mode_;  // by `mode`, over the configuration's; it has served
-  std::optional<ForkMode> next_mode_;   // for the next generation: that, or one that is to be tried
-  bool log_reopened_ = true;            // the master's own, the last time that it was to be
+  struct StatsAsker {
+    std::size_t endpoint;  // of endpoints_
+    int client;
+    StatsText text;
+  };
+  std::vector<StatsAsker> stats_askers_;
+  std::optional<MemoryProbe> memory_probe_;
+  Generation::Clock::time_point memory_probe_until_;
+  std::map<pid_t, ProcessMemory> memory_;  // as it was measured the last time
+  std::optional<ForkMode> asked_mode_;     // by `mode`, over the configuration's; it has served
+  std::optional<ForkMode> next_mode_;  // for the next generation: that, or one that is to be tried
+  bool log_reopened_ = true;           // the master's own, the last time that it was to be
   std::map<int, std::string> failures_;  // why generations could not start, while somebody asks
   Counters past_;                        // of the generations that have left
   std::unique_ptr<Ledger> ledger_;       // for a successor

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <sstream>
+#include <utility>
 
 #include "server/master/master.h"
 #include "server/os/environment.h"
@@ -21,22 +22,25 @@ std::string http_answer(const char* status, const char* type, const std::string&
       status, type, body.size(), body);
 }
 
-std::string answer_http(const std::string& request, const Stats& stats) {
-  std::istringstream line(request);
-  std::string method;
-  std::string target;
-  line >> method >> target;
-  target.resize(std::min(target.find('?'), target.size()));
+// What has no need of the stats.
+std::optional<std::string> refuse_http(const std::string& method, const std::string& target) {
   if (method != "GET") {
     return http_answer("405 Method Not Allowed", "text/plain", "only GET\n");
   }
-  if (target == "/") {
-    return http_answer("200 OK", "application/json", to_json(stats).dump() + "\n");
+  if (target != "/" && target != "/metrics") {
+    return http_answer("404 Not Found", "text/plain", "there are / and /metrics\n");
   }
-  if (target == "/metrics") {
-    return http_answer("200 OK", "text/plain; version=0.0.4", to_prometheus(stats));
-  }
-  return http_answer("404 Not Found", "text/plain", "there are / and /metrics\n");
+  return std::nullopt;
+}
+
+std::string json_line(const Stats& stats) { return to_json(stats).dump() + "\n"; }
+
+std::string json_page(const Stats& stats) {
+  return http_answer("200 OK", "application/json", json_line(stats));
+}
+
+std::string metrics_page(const Stats& stats) {
+  return http_answer("200 OK", "text/plain; version=0.0.4", to_prometheus(stats));
 }
 
 std::optional<ForkMode> mode_named(const std::string& name) {
@@ -54,20 +58,39 @@ void Master::open_endpoints() {
   using Speaks = Endpoint::Speaks;
   if (!options_.control.empty()) {
     endpoints_.push_back(std::make_unique<Endpoint>(
-        options_.control, Speaks::line, true, inherited_.endpoints,
+        options_.control, Speaks::line, 0600, inherited_.endpoints,
         [this](int client, const std::string& line) { return command(client, line); }));
     control_ = endpoints_.back().get();
   }
   if (!options_.stats.empty()) {
     endpoints_.push_back(std::make_unique<Endpoint>(
-        options_.stats, Speaks::first, false, inherited_.endpoints,
-        [this](int, const std::string&) { return to_json(stats()).dump() + "\n"; }));
+        options_.stats, Speaks::first, options_.chmod_stats, inherited_.endpoints,
+        [this, place = endpoints_.size()](int client, const std::string&) {
+          answer_with_stats(place, client, json_line);
+          return std::nullopt;
+        }));
   }
   if (!options_.stats_http.empty()) {
     endpoints_.push_back(std::make_unique<Endpoint>(
-        options_.stats_http, Speaks::http, false, inherited_.endpoints,
-        [this](int, const std::string& request) { return answer_http(request, stats()); }));
+        options_.stats_http, Speaks::http, std::nullopt, inherited_.endpoints,
+        [this, place = endpoints_.size()](int client, const std::string& request) {
+          return answer_http(place, client, request);
+        }));
   }
+}
+
+std::optional<std::string> Master::answer_http(std::size_t endpoint, int client,
+                                               const std::string& request) {
+  std::istringstream line(request);
+  std::string method;
+  std::string target;
+  line >> method >> target;
+  target.resize(std::min(target.find('?'), target.size()));
+  std::optional<std::string> refusal = refuse_http(method, target);
+  if (!refusal) {
+    answer_with_stats(endpoint, client, target == "/" ? json_page : metrics_page);
+  }
+  return refusal;
 }
 
 std::optional<std::string> Master::command(int client, const std::string& line) {
@@ -78,7 +101,9 @@ std::optional<std::string> Master::command(int client, const std::string& line) 
   using Kind = Command::Kind;
 
   if (verb == "status") {
-    return "ok " + to_json(stats()).dump() + "\n";
+    constexpr std::size_t kControl = 0;  // the first of endpoints_
+    answer_with_stats(kControl, client, [](const Stats& now) { return "ok " + json_line(now); });
+    return std::nullopt;
   }
   if (verb == "stop") {
     stop(false);
@@ -266,7 +291,19 @@ Stats Master::stats() const {
     stats.generation = current_->number();
     stats.fork_mode = to_string(current_->options().fork_mode);
     stats.wanted = current_->wanted();
-    stats.workers = current_->worker_stats(true);
+    stats.workers = current_->worker_stats(memory_);
+  }
+  // Behind them those who finish what they have, the newest first.
+  for (auto one = generations_.rbegin(); one != generations_.rend(); ++one) {
+    const bool leaves = (*one)->phase() == Generation::Phase::leaving ||
+                        (*one)->phase() == Generation::Phase::failed;
+    if (leaves && one->get() != current_) {
+      for (WorkerStats& worker : (*one)->worker_stats(memory_)) {
+        if (worker.pid != 0) {
+          stats.workers.push_back(std::move(worker));
+        }
+      }
+    }
   }
   for (const Listener& listener : listeners_) {
     stats.sockets.push_back({listener.address.text, listen_queue(listener.descriptor.get())});

@@ -1,9 +1,12 @@
 // The master's part in an upgrade of the binary, on both sides: the old one, which is replaced, and
 // the new one.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <exception>
+#include <fstream>
+#include <string>
 
 #include "server/master/master.h"
 #include "server/shared/describe.h"
@@ -11,6 +14,22 @@
 namespace forktail::server {
 
 using log::EventKind;
+
+namespace {
+
+// The kernel ends all processes of a PID namespace with its first one, and the small inits of
+// containers end with the child that they were told to run, which is this process.
+bool ends_the_container() {
+  if (getpid() == 1) {
+    return true;
+  }
+  std::string name;
+  std::getline(std::ifstream("/proc/1/comm"), name);
+  return getppid() == 1 &&
+         (name == "docker-init" || name == "tini" || name == "dumb-init" || name == "catatonit");
+}
+
+}  // namespace
 
 // As upgrade_new.h has it. What goes wrong until the new master serves costs nothing but a report.
 std::string Master::begin_upgrade() {
@@ -26,6 +45,11 @@ std::string Master::begin_upgrade() {
   if (changing()) {
     return "a reload is under way; upgrade when it is over";
   }
+  if (ends_the_container()) {
+    return "this is the first process of a container, which ends with it, whoever else serves: "
+           "start "
+           "a container of the new image, then stop this one";
+  }
   try {
     UpgradeDescription description;
     description.generation = last_number_;
@@ -33,14 +57,25 @@ std::string Master::begin_upgrade() {
       ledger_ = std::make_unique<Ledger>();
     }
     description.ledger = ledger_->memfd();
+    const auto socket = [](const Listener& listener) {
+      return UpgradeDescription::Socket{listener.descriptor.get(), listener.ours,
+                                        listener.file_id.device, listener.file_id.inode};
+    };
     for (const Listener& listener : listeners_) {
-      description.listeners.push_back({listener.descriptor.get(), listener.ours});
+      description.listeners.push_back(socket(listener));
     }
     for (const auto& endpoint : endpoints_) {
-      description.endpoints.push_back(
-          {endpoint->listener().descriptor.get(), endpoint->listener().ours});
+      description.endpoints.push_back(socket(endpoint->listener()));
     }
+    description.log = sink_->descriptor();
+    description.logto = at_start_.logto;
+    description.log_maker = log_maker_.descriptor();
     pidfile_.set_aside();
+    description.pidfile = pidfile_.shared();
+    description.pidfile_path = pidfile_.path();
+    if (options_.tls) {
+      description.tls = options_.tls->material();
+    }
     upgrade_.emplace(program_, std::move(description), options_.upgrade_timeout,
                      options_.reload_mercy);
     return {};
@@ -84,6 +119,7 @@ void Master::leave_to_new_master() {
                {{"of_pid", std::int64_t{new_master}}});
   upgrade_outcome_ = fmt::format("ok the master with pid {} serves", new_master);
   systemd_.main_process_is(new_master);
+  pidfile_.hand_over();
   for (Listener& listener : listeners_) {
     listener.ours = false;
   }

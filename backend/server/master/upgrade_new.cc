@@ -15,10 +15,14 @@
 
 namespace forktail::server {
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(UpgradeDescription::Socket, descriptor, ours)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(TlsFile, path, text)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(TlsMaterial, cert, key, client_ca)
 // A key that another version does not write keeps its default.
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(UpgradeDescription::Socket, descriptor, ours,
+                                                device, inode)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(UpgradeDescription, channel, generation, ledger,
-                                                listeners, endpoints)
+                                                listeners, endpoints, log, logto, log_maker,
+                                                pidfile, pidfile_path, tls)
 
 namespace {
 
@@ -37,6 +41,9 @@ std::vector<Listener> adopt(const std::vector<UpgradeDescription::Socket>& socke
   std::vector<Listener> listeners;
   for (const UpgradeDescription::Socket& socket : sockets) {
     listeners.push_back(adopt_listener(socket.descriptor));
+    if (socket.inode != 0) {
+      listeners.back().file_id = {socket.device, socket.inode};
+    }
     if (socket.ours) {
       to_own.push_back(socket.descriptor);
     }
@@ -67,7 +74,12 @@ Inherited Inherited::from_environment() {
     const UpgradeDescription description = read_description(memfd.get());
     Inherited inherited;
     inherited.old_master = Channel(Descriptor(description.channel));
-    set_inheritable(description.channel, false);
+    for (const int descriptor :
+         {description.channel, description.log, description.log_maker, description.pidfile}) {
+      if (descriptor > STDERR_FILENO) {
+        set_inheritable(descriptor, false);
+      }
+    }
     inherited.generation = description.generation;
     if (description.ledger >= 0) {
       set_inheritable(description.ledger, false);
@@ -75,6 +87,12 @@ Inherited Inherited::from_environment() {
     }
     inherited.listeners = adopt(description.listeners, inherited.to_own);
     inherited.endpoints = adopt(description.endpoints, inherited.to_own);
+    inherited.log = Descriptor(description.log);
+    inherited.logto = description.logto;
+    inherited.log_maker = Descriptor(description.log_maker);
+    inherited.pidfile = Descriptor(description.pidfile);
+    inherited.pidfile_path = description.pidfile_path;
+    inherited.tls = description.tls;
     return inherited;
   } catch (const std::exception& error) {
     throw std::runtime_error(

@@ -7,11 +7,13 @@
 // stands in the variable FORKTAIL_UPGRADE.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "server/master/ledger.h"
+#include "server/request/tls.h"
 #include "server/shared/channel.h"
 #include "server/shared/listeners.h"
 
@@ -21,13 +23,23 @@ namespace forktail::server {
 struct UpgradeDescription {
   struct Socket {
     int descriptor = -1;
-    bool ours = false;  // the old master's, to be removed with the last master
+    bool ours = false;         // the old master's, to be removed with the last master
+    std::uint64_t device = 0;  // of its file, as FileId has it
+    std::uint64_t inode = 0;
   };
   int channel = -1;
   int generation = 0;
   int ledger = -1;  // the counters; none from a server of before they were handed over
   std::vector<Socket> listeners;
   std::vector<Socket> endpoints;
+  // What root has opened and the new master may not open again: the log, and the pidfile if it
+  // could not be set aside. -1: none.
+  int log = -1;
+  std::string logto;
+  int log_maker = -1;
+  int pidfile = -1;
+  std::string pidfile_path;
+  TlsMaterial tls;  // likewise
 };
 
 // A memfd with it. Throws std::system_error.
@@ -40,6 +52,12 @@ struct Inherited {
   std::vector<Listener> listeners;
   std::vector<Listener> endpoints;
   std::vector<int> to_own;  // descriptors of sockets that become ours
+  Descriptor log;           // as in UpgradeDescription
+  std::string logto;
+  Descriptor log_maker;
+  Descriptor pidfile;
+  std::string pidfile_path;
+  TlsMaterial tls;
 
   // Empty when this process was started by anybody else. Throws std::runtime_error when
   // FORKTAIL_UPGRADE names something else.

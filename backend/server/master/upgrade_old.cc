@@ -23,6 +23,11 @@ std::vector<int> descriptors_of(const UpgradeDescription& description, int memfd
       all.push_back(socket.descriptor);
     }
   }
+  for (const int descriptor : {description.log, description.log_maker, description.pidfile}) {
+    if (descriptor > STDERR_FILENO) {
+      all.push_back(descriptor);
+    }
+  }
   return all;
 }
 
@@ -145,6 +150,13 @@ void UpgradeOld::act_on_deadlines() {
   } else if (kill_at_ && *kill_at_ <= now) {
     tell(SIGKILL);
     kill_at_ = now + std::chrono::seconds(1);
+  }
+}
+
+void UpgradeOld::postpone(Clock::duration missed) {
+  give_up_at_ += missed;
+  if (kill_at_) {
+    *kill_at_ += missed;
   }
 }
 

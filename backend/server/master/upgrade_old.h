@@ -41,6 +41,8 @@ class UpgradeOld {
   bool read_messages();
   [[nodiscard]] std::optional<Clock::time_point> next_deadline() const;
   void act_on_deadlines();
+  // Time has passed that counts for no deadline.
+  void postpone(Clock::duration missed);
 
   // It is not to replace this master any more, but may finish what its workers have. The first
   // reason is the one that is reported.

@@ -4,8 +4,8 @@
 
 namespace forktail::server {
 
-void wake_without_interrupting() {
-  if (sched_getscheduler(0) == SCHED_OTHER) {
+void apply_scheduling(Scheduling scheduling) {
+  if (scheduling == Scheduling::batch && sched_getscheduler(0) == SCHED_OTHER) {
     const sched_param none{};
     sched_setscheduler(0, SCHED_BATCH, &none);
   }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <grp.h>
 #include <pwd.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <array>
@@ -80,33 +81,50 @@ UserAndGroup find_user_and_group(const std::string& text) {
           group.empty() ? kUnchanged : find_group(group)};
 }
 
-void become(const std::string& uid, const std::string& gid) {
-  if (uid.empty() && gid.empty()) {
-    return;
-  }
-  std::optional<FoundUser> user;
-  std::optional<gid_t> group;
+Identity find_identity(const std::string& uid, const std::string& gid) {
+  Identity identity;
   if (!uid.empty()) {
-    user = find_user(uid);
-    group = user->primary_group;
+    const FoundUser user = find_user(uid);
+    identity.uid = user.uid;
+    identity.gid = user.primary_group;
+    identity.name = user.name;
   }
   if (!gid.empty()) {
-    group = find_group(gid);
+    identity.gid = find_group(gid);
+  }
+  if (identity.uid && !identity.gid && getuid() == 0) {
+    throw std::runtime_error(
+        fmt::format("uid {} is no user that this system knows, so it has no group, and would keep "
+                    "root's: name one with `gid`",
+                    uid));
+  }
+  return identity;
+}
+
+void become(const Identity& identity) {
+  const std::string whom = fmt::format("uid {}, gid {}", identity.uid ? *identity.uid : getuid(),
+                                       identity.gid ? *identity.gid : getgid());
+  if (!identity.uid && !identity.gid) {
+    return;
   }
   if (getuid() == 0) {
-    const bool dropped = user && !user->name.empty() && group
-                             ? initgroups(user->name.c_str(), *group) == 0
+    const bool dropped = !identity.name.empty() && identity.gid
+                             ? initgroups(identity.name.c_str(), *identity.gid) == 0
                              : setgroups(0, nullptr) == 0;
     if (!dropped) {
-      refuse("setgroups", "gid " + gid);
+      refuse("setgroups", whom);
     }
   }
-  if (group && setgid(*group) != 0) {
-    refuse("setgid", gid.empty() ? uid : gid);
+  if (identity.gid && setgid(*identity.gid) != 0) {
+    refuse("setgid", whom);
   }
-  if (user && setuid(user->uid) != 0) {
-    refuse("setuid", uid);
+  if (identity.uid && setuid(*identity.uid) != 0) {
+    refuse("setuid", whom);
   }
+  // Who has been another user leaves no core dump otherwise, and nobody may look at its memory, not
+  // even this server, which tells how much that is. What the process still holds of root's (the key
+  // of tls-key) it gives to whoever is this user in any case.
+  prctl(PR_SET_DUMPABLE, 1);
 }
 
 }  // namespace forktail::server

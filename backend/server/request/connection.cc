@@ -25,11 +25,21 @@ ssize_t send_some(int descriptor, std::span<iovec> parts, bool more_follows) {
   return sendmsg(descriptor, &message, flags);
 }
 
+constexpr std::chrono::milliseconds kNoticed{200};
+constexpr std::chrono::milliseconds kSecondChance{1000};
+
 }  // namespace
 
 Connection::Outcome Connection::wait(short events, Clock::time_point deadline) const {
-  for (;;) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+  for (bool again = false, given = false;; again = true) {
+    const Clock::time_point now = Clock::now();
+    // Who wakes that late stood still, with the machine perhaps, and so did the peer, which gets as
+    // much time once more.
+    if (const auto missed = now - deadline; again && !given && missed > kNoticed) {
+      deadline = now + std::min<Clock::duration>(missed, kSecondChance);
+      given = true;
+    }
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - now).count();
     if (left <= 0) {
       return Outcome::late;
     }

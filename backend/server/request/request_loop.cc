@@ -180,10 +180,11 @@ bool RequestLoop::read_packet(Connection& connection, Claim& claim, Refusal& ref
                  fmt::format("the packet did not come within socket-timeout ({} ms): {} of its "
                              "bytes are missing",
                              options_.socket_timeout.count(), missing)};
+    } else if (buffered_ == 0) {
+      // Connected and left, as health checks do; or a kept connection that nobody needs any more.
+      refusal = {0, ""};
     } else if (outcome == Connection::Outcome::failed) {
       refusal = {0, "reading failed: " + std::generic_category().message(errno)};
-    } else if (buffered_ == 0) {
-      refusal = {0, ""};  // connected and left, as health checks do
     } else {
       refusal = {400,
                  fmt::format("the connection was closed within the packet: {} of its bytes are "

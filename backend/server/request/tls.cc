@@ -46,14 +46,33 @@ Certificate next_certificate(const Bio& bio) {
   return {PEM_read_bio_X509(bio.get(), nullptr, no_password, nullptr), X509_free};
 }
 
-std::string contents(const char* option, const std::string& path) {
+// What was read of a file the last time goes on being used when this user may not read it again, as
+// root did.
+struct Before {
+  const TlsMaterial* material;
+  log::Sink* sink;
+};
+
+TlsFile contents(const char* option, const std::string& path, TlsFile TlsMaterial::*member,
+                 const Before& before) {
   std::ifstream file(path, std::ios::binary);
+  if (!file && errno == EACCES && before.material != nullptr &&
+      (before.material->*member).path == path) {
+    if (before.sink != nullptr) {
+      before.sink->write(log::EventKind::certificate_kept, {},
+                         fmt::format("{} = {}: this user can not read it; what it held before "
+                                     "stays in use",
+                                     option, path),
+                         {{"option", std::string_view(option)}, {"path", path}});
+    }
+    return before.material->*member;
+  }
   std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   if (!file || text.empty()) {
     refuse(option, fmt::format("{} can not be read as the user that this process is: {}", path,
                                std::generic_category().message(errno)));
   }
-  return text;
+  return {path, std::move(text)};
 }
 
 std::vector<unsigned char> random_keys() {
@@ -88,7 +107,7 @@ TlsContext::TlsContext(TlsMaterial material)
 
 // The first is the server's own, the others lead to a CA that the client knows.
 void TlsContext::use_certificate() {
-  const Bio bio = reader(material_.cert);
+  const Bio bio = reader(material_.cert.text);
   Certificate certificate = next_certificate(bio);
   if (!certificate || SSL_CTX_use_certificate(context_.get(), certificate.get()) != 1) {
     refuse("tls-cert", "is no certificate in PEM: " + openssl_text());
@@ -101,7 +120,7 @@ void TlsContext::use_certificate() {
 
 void TlsContext::use_key() {
   const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(
-      PEM_read_bio_PrivateKey(reader(material_.key).get(), nullptr, no_password, nullptr),
+      PEM_read_bio_PrivateKey(reader(material_.key.text).get(), nullptr, no_password, nullptr),
       EVP_PKEY_free);
   if (!key) {
     refuse("tls-key", "is no private key in PEM, without a password: " + openssl_text());
@@ -113,10 +132,10 @@ void TlsContext::use_key() {
 }
 
 void TlsContext::use_client_ca() {
-  if (material_.client_ca.empty()) {
+  if (material_.client_ca.text.empty()) {
     return;
   }
-  const Bio bio = reader(material_.client_ca);
+  const Bio bio = reader(material_.client_ca.text);
   int count = 0;
   for (Certificate ca = next_certificate(bio); ca; ca = next_certificate(bio)) {
     X509_STORE_add_cert(SSL_CTX_get_cert_store(context_.get()), ca.get());
@@ -130,18 +149,21 @@ void TlsContext::use_client_ca() {
   SSL_CTX_set_verify(context_.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
 }
 
-std::shared_ptr<const TlsContext> load_tls(const Options& options) {
+std::shared_ptr<const TlsContext> load_tls(const Options& options, const TlsMaterial* material,
+                                           log::Sink* sink) {
   if (options.tls_cert.empty()) {
     return nullptr;
   }
-  TlsMaterial material{contents("tls-cert", options.tls_cert),
-                       contents("tls-key", options.tls_key),
-                       {},
-                       random_keys()};
+  const Before before{material, sink};
+  TlsMaterial now;
+  now.cert = contents("tls-cert", options.tls_cert, &TlsMaterial::cert, before);
+  now.key = contents("tls-key", options.tls_key, &TlsMaterial::key, before);
   if (!options.tls_client_ca.empty()) {
-    material.client_ca = contents("tls-client-ca", options.tls_client_ca);
+    now.client_ca =
+        contents("tls-client-ca", options.tls_client_ca, &TlsMaterial::client_ca, before);
   }
-  return std::make_shared<TlsContext>(std::move(material));
+  now.ticket_keys = random_keys();
+  return std::make_shared<TlsContext>(std::move(now));
 }
 
 bool speaks_tls(const Options& options, int descriptor) {

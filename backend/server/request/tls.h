@@ -19,11 +19,17 @@
 
 namespace forktail::server {
 
-// What the files held, in PEM, for a worker that is exec'ed and may no longer read them.
+struct TlsFile {
+  std::string path;
+  std::string text;  // PEM
+};
+
+// What the files held, for processes that may no longer read them: a worker that is exec'ed, a
+// reload, and the next master.
 struct TlsMaterial {
-  std::string cert;
-  std::string key;
-  std::string client_ca;                   // empty: clients need no certificate
+  TlsFile cert;
+  TlsFile key;
+  TlsFile client_ca;                       // empty: clients need no certificate
   std::vector<unsigned char> ticket_keys;  // of this generation, so that any worker resumes
 };
 
@@ -44,8 +50,12 @@ class TlsContext {
   std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context_;
 };
 
-// From the files that the options name; null when they name none. Throws as above.
-std::shared_ptr<const TlsContext> load_tls(const Options& options);
+// From the files that the options name; null when they name none. Of a file that this user may not
+// read it takes what it was `before`, if it is the same one, and says so in the log. Throws as
+// above.
+std::shared_ptr<const TlsContext> load_tls(const Options& options,
+                                           const TlsMaterial* before = nullptr,
+                                           log::Sink* sink = nullptr);
 
 // Whether connections on this socket begin with a handshake: all of TCP, when there is a context.
 bool speaks_tls(const Options& options, int descriptor);

@@ -12,12 +12,14 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <stdexcept>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "server/os/users.h"
@@ -57,59 +59,101 @@ void check_backlog(const Options& options, log::Sink& sink) {
   }
 }
 
-// A socket file that a killed server left behind is removed; one that somebody listens on, or
-// anything that is no socket, is left alone.
-void clear_stale_file(const wire::Address& address) {
+bool someone_listens(const wire::Address& address) {
+  const Descriptor probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  return connect(probe.get(), address.get(), address.size) == 0 || errno != ECONNREFUSED;
+}
+
+// The address is to be free: a socket file that a killed server left behind is removed, one that
+// somebody listens on, or anything that is no socket, is left alone. False: somebody listens.
+bool clear_stale_file(const wire::Address& address) {
   const std::string path = file_of(address);
-  struct stat status {};
-  if (path.empty() || lstat(path.c_str(), &status) != 0) {
-    return;
+  struct stat found {};
+  if (path.empty() || lstat(path.c_str(), &found) != 0) {
+    return true;
   }
-  if (!S_ISSOCK(status.st_mode)) {
+  if (!S_ISSOCK(found.st_mode)) {
     refuse(address, "exists and is no socket; give another path or remove it");
   }
-  const Descriptor probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  const int connected = connect(probe.get(), address.get(), address.size);
-  if (connected == 0 || errno != ECONNREFUSED) {
-    refuse(address, "another server listens on it; stop that one or give another path");
+  if (someone_listens(address)) {
+    return false;
   }
-  unlink(path.c_str());
+  if (FileId(found) == FileId::of(path)) {
+    unlink(path.c_str());
+  }
+  return true;
 }
 
-void set_file_mode(const wire::Address& address, const Options& options) {
-  const std::string path = file_of(address);
-  if (path.empty()) {
-    return;
-  }
-  if (options.chmod_socket && chmod(path.c_str(), *options.chmod_socket) != 0) {
-    refuse(address, "chmod-socket: " + system_text(errno));
-  }
-  if (!options.chown_socket.empty()) {
-    const UserAndGroup owner = find_user_and_group(options.chown_socket);
-    if (chown(path.c_str(), owner.uid, owner.gid) != 0) {
-      refuse(address,
-             fmt::format("chown-socket = {}: {}", options.chown_socket, system_text(errno)));
+// A server that was killed may still be ending, its workers with the socket open.
+void bind_when_free(int socket, const wire::Address& address) {
+  using Clock = std::chrono::steady_clock;
+  constexpr std::chrono::milliseconds kPause{20};
+  const auto end = Clock::now() + kWaitForPredecessor;
+  for (;;) {
+    const bool free = !address.is_unix() || clear_stale_file(address);
+    if (free && bind(socket, address.get(), address.size) == 0) {
+      return;
     }
+    if (free && errno != EADDRINUSE) {
+      refuse(address, "cannot bind: " + system_text(errno));
+    }
+    if (Clock::now() >= end) {
+      refuse(address, fmt::format("another server listens on it; stop that one or give another {}",
+                                  address.is_unix() ? "path" : "port"));
+    }
+    std::this_thread::sleep_for(kPause);
   }
 }
 
-Descriptor bind_socket(const wire::Address& address) {
+Descriptor bind_socket(const wire::Address& address, std::optional<mode_t> mode) {
   Descriptor listener(
       socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!listener) {
     refuse(address, system_text(errno));
   }
-  if (address.is_unix()) {
-    clear_stale_file(address);
-  } else {
+  if (!address.is_unix()) {
     const int on = 1;
     setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     setsockopt(listener.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
   }
-  if (bind(listener.get(), address.get(), address.size) != 0) {
-    refuse(address, "cannot bind: " + system_text(errno));
+  if (!mode || !address.is_unix()) {
+    bind_when_free(listener.get(), address);
+    return listener;
   }
+  // The file is made with the mode of the socket: it never has another one.
+  if (fchmod(listener.get(), *mode) != 0) {
+    refuse(address, "cannot set the mode: " + system_text(errno));
+  }
+  const mode_t mask = ::umask(0);
+  try {
+    bind_when_free(listener.get(), address);
+  } catch (...) {
+    ::umask(mask);
+    throw;
+  }
+  ::umask(mask);
   return listener;
+}
+
+// By a descriptor of the file itself: by its path it could be another one's that is given away,
+// when others can write to the directory.
+void give_away(const wire::Address& address, const std::string& to) {
+  const std::string path = file_of(address);
+  if (path.empty() || to.empty()) {
+    return;
+  }
+  const UserAndGroup owner = find_user_and_group(to);
+  const Descriptor file(open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  struct stat info {};
+  if (!file || fstat(file.get(), &info) != 0 || !S_ISSOCK(info.st_mode) || info.st_nlink != 1 ||
+      info.st_uid != geteuid()) {
+    refuse(address,
+           "was replaced by somebody else as soon as it was made; use a directory that "
+           "only the server can write to");
+  }
+  if (fchownat(file.get(), "", owner.uid, owner.gid, AT_EMPTY_PATH) != 0) {
+    refuse(address, fmt::format("chown-socket = {}: {}", to, system_text(errno)));
+  }
 }
 
 wire::Address address_of(int descriptor) {
@@ -136,17 +180,42 @@ wire::Address address_of(int descriptor) {
   return address;
 }
 
-Listener bind_listener(wire::Address address, const Options& options) {
-  Descriptor descriptor = bind_socket(address);
+// For what kind of traffic the queue is.
+struct Queue {
+  std::optional<mode_t> mode;
+  std::string owner;
+  int length;
+};
+
+Listener bind_listener(wire::Address address, const Queue& queue) {
+  Descriptor descriptor = bind_socket(address, queue.mode);
   Listener listener(std::move(address), std::move(descriptor), true);
-  set_file_mode(listener.address, options);
-  if (listen(listener.descriptor.get(), backlog(options)) != 0) {
+  give_away(listener.address, queue.owner);
+  if (listen(listener.descriptor.get(), queue.length) != 0) {
     refuse(listener.address, "cannot listen: " + system_text(errno));
   }
   return listener;
 }
 
 }  // namespace
+
+void check_stats_exposure(const Options& options) {
+  for (const auto& [name, text] :
+       {std::pair("stats", &options.stats), std::pair("stats-http", &options.stats_http)}) {
+    if (text->empty() || options.plain_tcp) {
+      continue;
+    }
+    const wire::Address address = wire::parse_address(*text);
+    if (!address.is_unix() && !address.is_loopback()) {
+      throw std::runtime_error(fmt::format(
+          "{} = {}: shows paths and ids of requests to everybody who can reach it, without a "
+          "password: listen on 127.0.0.1 or a unix socket, or say `plain-tcp = true` if the "
+          "network "
+          "itself is trusted",
+          name, *text));
+    }
+  }
+}
 
 void check_exposure(const wire::Address& address, const Options& options) {
   if (!address.is_unix() && !address.is_loopback() && !options.plain_tcp &&
@@ -163,6 +232,10 @@ Listener::Listener(wire::Address where, Descriptor socket, bool is_ours)
     : address(std::move(where)), descriptor(std::move(socket)), ours(is_ours) {
   if (const std::string file = file_of(address); !file.empty()) {
     file_ = std::filesystem::absolute(file).string();
+    struct stat info {};
+    if (lstat(file_.c_str(), &info) == 0 && S_ISSOCK(info.st_mode)) {
+      file_id = FileId(info);
+    }
   }
 }
 
@@ -172,7 +245,9 @@ bool Listener::remove_file() {
   if (!descriptor || !ours || file_.empty()) {
     return true;
   }
-  const bool removed = unlink(file_.c_str()) == 0 || errno == ENOENT;
+  // Another server may listen at the same path by now: its file stays.
+  const bool removed = file_id.inode == 0 || !(file_id == FileId::of(file_)) ||
+                       unlink(file_.c_str()) == 0 || errno == ENOENT;
   if (removed) {
     file_.clear();
   }
@@ -206,7 +281,8 @@ std::vector<Listener> open_listeners(const Options& options, std::vector<Listene
           return same_address(listener.address, address);
         })) {
       check_exposure(address, options);
-      listeners.push_back(bind_listener(std::move(address), options));
+      listeners.push_back(bind_listener(
+          std::move(address), {options.chmod_socket, options.chown_socket, backlog(options)}));
     }
   }
   if (listeners.empty()) {
@@ -216,8 +292,8 @@ std::vector<Listener> open_listeners(const Options& options, std::vector<Listene
   return listeners;
 }
 
-Listener open_own_listener(const std::string& text) {
-  return bind_listener(wire::parse_address(text), Options{});
+Listener open_own_listener(const std::string& text, std::optional<mode_t> mode) {
+  return bind_listener(wire::parse_address(text), {mode, "", somaxconn()});
 }
 
 void refuse_new_connections(const std::vector<Listener>& listeners) {

@@ -2,19 +2,24 @@
 // by all, never closed by a worker.
 #pragma once
 
+#include <sys/types.h>
+
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "log/sink.h"
 #include "server/os/descriptor.h"
+#include "server/os/file_id.h"
 #include "server/shared/options.h"
 #include "wire/address.h"
 
 namespace forktail::server {
 
 // A listening socket, and its file if it has one and is this process's own: then the file goes with
-// it. Others' sockets (systemd's, or those that another binary's master also listens on) go on
-// listening without this process, so nothing is done to them but accepting.
+// it, unless another server has put its own in that place. Others' sockets (systemd's, or those
+// that another binary's master also listens on) go on listening without this process, so nothing is
+// done to them but accepting.
 class Listener {
  public:
   Listener(wire::Address where, Descriptor socket, bool is_ours);
@@ -29,6 +34,7 @@ class Listener {
   wire::Address address;
   Descriptor descriptor;
   bool ours;
+  FileId file_id;  // of the file when it was made
 
  private:
   std::string file_;  // absolute, as the working directory may change
@@ -37,7 +43,8 @@ class Listener {
 // Listens on all of `options.sockets`, without blocking. Those that are among `handed_over` are
 // taken from there; what is left of these is listened on as well. Throws std::runtime_error naming
 // the socket and the cure: an address in use by a living server, a path that is no socket, TCP
-// beyond loopback without `plain-tcp`. A socket file that nobody listens on any more is taken over.
+// beyond loopback without `plain-tcp`. A socket file that nobody listens on any more is taken over;
+// a server that was just killed gets a moment to end.
 std::vector<Listener> open_listeners(const Options& options, std::vector<Listener> handed_over,
                                      log::Sink& sink);
 
@@ -49,8 +56,11 @@ void check_exposure(const wire::Address& address, const Options& options);
 
 [[nodiscard]] bool same_address(const wire::Address& one, const wire::Address& other);
 
-// For the server's own endpoints. Throws as above.
-Listener open_own_listener(const std::string& address);
+// The same for what `stats` and `stats-http` show.
+void check_stats_exposure(const Options& options);
+
+// For the server's own endpoints, with the mode of its file. Throws as above.
+Listener open_own_listener(const std::string& address, std::optional<mode_t> mode);
 
 // Refuses new connections while those in the listen queue stay acceptable (our own unix sockets
 // only: on TCP the same call would drop the queue).

@@ -20,10 +20,13 @@ void set_fork_mode(Options& options, ForkMode mode) {
   options.as_ini = fmt::format("{}fork-mode = {}\n", changed, to_string(mode));
 }
 
-void apply_to_process(const Options& options) {
+void apply_umask(const Options& options) {
   if (options.umask) {
     umask(*options.umask);
   }
+}
+
+void apply_environment(const Options& options) {
   for (const std::string& setting : options.env) {
     const std::size_t equals = setting.find('=');
     // NOLINTNEXTLINE(concurrency-mt-unsafe): the one thread that there is
@@ -47,6 +50,7 @@ std::vector<std::string_view> fixed_options_that_differ(const Options& a, const 
   compare("chdir", a.chdir, b.chdir);
   compare("control", a.control, b.control);
   compare("stats", a.stats, b.stats);
+  compare("chmod-stats", a.chmod_stats, b.chmod_stats);
   compare("stats-http", a.stats_http, b.stats_http);
   compare("pidfile", a.pidfile, b.pidfile);
   compare("logto", a.logto, b.logto);

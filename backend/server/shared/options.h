@@ -14,6 +14,7 @@
 
 #include "forktail/context.h"
 #include "log/sink.h"
+#include "server/os/scheduling.h"
 
 namespace forktail::server {
 
@@ -74,6 +75,8 @@ struct Options {
   std::string control;     // path of the control socket; empty: none
   std::string stats;       // address of the stats socket; empty: none
   std::string stats_http;  // host:port; empty: none
+  std::optional<mode_t> chmod_stats;
+  Scheduling scheduling = Scheduling::inherit;
 
   std::string logto;  // a path; empty: stderr
   log::Format log_format = log::Format::json;
@@ -88,8 +91,10 @@ struct Options {
 // Changes the mode in `options` and in its INI text.
 void set_fork_mode(Options& options, ForkMode mode);
 
-// Gives the calling process, which has one thread, `umask` and `env`.
-void apply_to_process(const Options& options);
+// Give the calling process, which has one thread, `umask` and `env`. The master has no part in
+// `env`: each template adds what its generation's options say to what the server was started with.
+void apply_umask(const Options& options);
+void apply_environment(const Options& options);
 
 // The names of the options that differ and that a server takes at its start only.
 std::vector<std::string_view> fixed_options_that_differ(const Options& a, const Options& b);

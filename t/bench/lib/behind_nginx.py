@@ -138,7 +138,7 @@ class Machinery:
 
 
 def wrk(port, path, clients, seconds):
-    """{"rps", "p50" and "p99" in ms, "failed"}"""
+    """{"rps", "p50", "p90" and "p99" in ms, "failed"}"""
     out = run(["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--latency", f"http://127.0.0.1:{port}{path}"])
     failed = sum(int(number) for number in re.findall(r"Non-2xx.*: (\d+)", out))
     if errors := re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", out):
@@ -146,6 +146,7 @@ def wrk(port, path, clients, seconds):
     return {
         "rps": float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1]),
         "p50": milliseconds(re.search(r"(?m)^\s+50%\s+(\S+)", out)[1]),
+        "p90": milliseconds(re.search(r"(?m)^\s+90%\s+(\S+)", out)[1]),
         "p99": milliseconds(re.search(r"(?m)^\s+99%\s+(\S+)", out)[1]),
         "failed": failed,
     }

@@ -1,0 +1,88 @@
+// How the master sleeps, and what it does about time that it has not seen.
+#include <fmt/format.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+#include <vector>
+
+#include "server/master/master.h"
+
+namespace forktail::server {
+
+// Until a signal, a message or a deadline.
+void Master::sleep() {
+  using std::chrono::milliseconds;
+  std::vector<pollfd> watched{{signals_.get(), POLLIN, 0}};
+  std::optional<Generation::Clock::time_point> deadline;
+  const auto consider = [&](std::optional<Generation::Clock::time_point> next) {
+    if (next && (!deadline || *next < *deadline)) {
+      deadline = next;
+    }
+  };
+  consider(systemd_.next_deadline());
+  consider(touched_.next());
+  for (const auto& generation : generations_) {
+    generation->watch(watched);
+    consider(generation->next_deadline());
+    if (generation->has_deadlines()) {
+      consider(Generation::Clock::now() + Attention::kLongestSleep);
+    }
+  }
+  if (upgrade_) {
+    consider(Generation::Clock::now() + Attention::kLongestSleep);
+    upgrade_->watch(watched);
+    consider(upgrade_->next_deadline());
+  }
+  if (inherited_.pending()) {
+    watched.push_back({inherited_.old_master.descriptor(), POLLIN, 0});
+  } else {
+    for (const auto& endpoint : endpoints_) {
+      endpoint->watch(watched);
+      consider(endpoint->next_deadline());
+    }
+  }
+  if (memory_probe_) {
+    watched.push_back({memory_probe_->descriptor(), POLLIN, 0});
+    consider(memory_probe_until_);
+  }
+  if (!commands_.empty() || sink_->keeps_previous()) {
+    consider(Generation::Clock::now() +
+             milliseconds(10));  // some outcomes show in shared memory only
+  }
+  int timeout = -1;
+  if (deadline) {
+    const auto left = std::chrono::ceil<milliseconds>(*deadline - Generation::Clock::now());
+    timeout = static_cast<int>(std::clamp(left, milliseconds(0), milliseconds(60'000)).count());
+  }
+  const auto known =
+      timeout < 0 ? std::nullopt : std::optional<Attention::Clock::duration>(milliseconds(timeout));
+  attention_.sleeps(Attention::Clock::now(), known);
+  poll(watched.data(), watched.size(), timeout);
+  note_pause(attention_.wakes(Attention::Clock::now()));
+}
+
+// Deadlines come as much later as nobody could do anything about them.
+void Master::note_pause(Attention::Clock::duration missed) {
+  using std::chrono::milliseconds;
+  if (missed == missed.zero()) {
+    return;
+  }
+  if (missed >= std::chrono::seconds(1)) {
+    const std::int64_t ms = std::chrono::round<milliseconds>(missed).count();
+    sink_->write(log::EventKind::paused, {},
+                 fmt::format("the server stood still for {} ms: its machine was paused, or its "
+                             "processes were; that time counts for no deadline",
+                             ms),
+                 {{"paused_ms", ms}});
+  }
+  for (const auto& generation : generations_) {
+    generation->postpone(missed);
+  }
+  if (upgrade_) {
+    upgrade_->postpone(missed);
+  }
+}
+
+}  // namespace forktail::server

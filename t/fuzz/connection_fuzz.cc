@@ -223,7 +223,7 @@ class Server {
       answers.append(part.data(), static_cast<std::size_t>(size));
     }
     close(peer);
-    for (Mail mail; share_.mailboxes.take(0, mail);) {
+    for (Mail mail; share_.mailboxes.take(0, mail) == Mailboxes::Taken::letter;) {
       mail.descriptor.reset();
     }
     require(!ready_.any_idle());
@@ -242,13 +242,13 @@ class Server {
   int listener_ = listen_somewhere(address_, address_size_);
   DispatchShare share_{Descriptor(epoll_create1(EPOLL_CLOEXEC)),
                        {listener_},
-                       KeptTable(kBase, kCapacity, 1),
+                       KeptTable({kBase, kCapacity}, 1),
                        Mailboxes(1)};
   const Options options_ = make_options();
   const Worker worker_{1, 1, 1, ForkMode::preload};
   Slots slots_{1, 1};
-  ReadyList ready_{share_, 1, std::chrono::hours(1), std::chrono::hours(1)};
   log::Sink sink_{"/dev/null", log::Format::json};
+  ReadyList ready_{share_, 1, std::chrono::hours(1), std::chrono::hours(1), sink_};
   Recorder app_;
   RequestLoop loop_{app_, options_, worker_, ready_, sink_, slots_.slot(1, 0), slots_.board(), 0};
 };

@@ -45,9 +45,9 @@ std::string handler_in_words(const HandlerOf& handler) {
 
 // What the server does with a signal once the worker has been forked.
 void explain_handler(Finding& finding, int number) {
-  constexpr std::array kServers{SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2, SIGINT, SIGHUP};
+  constexpr std::array kObeyed{SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2, SIGINT, SIGHUP};
   constexpr std::array kCrashes{SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
-  if (std::find(kServers.begin(), kServers.end(), number) != kServers.end()) {
+  if (std::find(kObeyed.begin(), kObeyed.end(), number) != kObeyed.end()) {
     finding.why = "each worker installs the server's own handler over it: it is never called";
     finding.cure = "leave this signal to the server, or take another one in on_worker_start()";
   } else if (std::find(kCrashes.begin(), kCrashes.end(), number) != kCrashes.end()) {

@@ -3,13 +3,13 @@
 namespace forktail::server {
 
 namespace {
-thread_local bool at_work = false;
+thread_local bool thread_at_work = false;
 }  // namespace
 
-bool application_at_work() noexcept { return at_work; }
+bool application_at_work() noexcept { return thread_at_work; }
 
-AtWork::AtWork() noexcept { at_work = true; }
+AtWork::AtWork() noexcept { thread_at_work = true; }
 
-AtWork::~AtWork() { at_work = false; }
+AtWork::~AtWork() { thread_at_work = false; }
 
 }  // namespace forktail::server

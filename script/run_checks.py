@@ -127,7 +127,8 @@ class BuildFailed(Exception):
 def build_dev(step):
     """What the nginx suites and the integration tests run, and clang-tidy looks at."""
     configure(step, "dev")
-    build(step, "dev", "forktail", "forkfacts", "hostile", "ngx_http_forktail_module")
+    build(step, "dev", "forktail", "forkfacts", "hostile", "forktail_doctor_recorder", "doctor_apps",
+          "ngx_http_forktail_module")
     step.case(True)
 
 

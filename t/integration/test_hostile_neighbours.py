@@ -250,11 +250,11 @@ def test_after_a_freeze_harakiri_comes_when_the_rest_of_the_time_is_over(server,
 
 
 def test_mercy_does_not_pass_while_the_machine_is_frozen(server, hold_app):
-    app = server(app=hold_app, reload_mercy="2s")
+    app = server(app=hold_app, reload_mercy="8s")  # which a slow machine has not used up before
     request = Held(app, "in-flight-1")
     app.send_signal(signal.SIGHUP)
     app.wait_log("generation 2 serves")
-    frozen(app, 3)
+    frozen(app, 9)
     time.sleep(0.3)  # in which a kill would come
     release(app)
     assert uwsgi.Response(request.answer()).status == 200

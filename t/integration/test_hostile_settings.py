@@ -308,7 +308,7 @@ def test_a_shared_object_that_is_overwritten_in_place_harms_nobody(with_own_app,
     assert app.workers() == before
     # Those who come later have what the others have.
     os.kill(before[1], signal.SIGKILL)
-    wait_for(lambda: app.workers().keys() == {1, 2} and app.workers()[1] != before[1], "another worker")
+    wait_for(lambda: (now := app.workers()).keys() == {1, 2} and now[1] != before[1], "another worker")
     assert [app.get("/").status for _ in range(20)] == [200] * 20
     # And a reload reads the file as it is.
     app.send_signal(signal.SIGHUP)

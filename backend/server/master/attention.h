@@ -26,6 +26,14 @@ class Attention {
     timeout_ = timeout;
   }
 
+  // The same in the midst of its work, before it acts on deadlines.
+  Clock::duration looks_up(Clock::time_point now) {
+    const Clock::duration missed =
+        awake_at_ ? beyond(now - *awake_at_, Clock::duration::zero()) : Clock::duration::zero();
+    awake_at_ = now;
+    return missed;
+  }
+
   // How much was missed since it was awake the last time; zero when that is nothing to speak of.
   Clock::duration wakes(Clock::time_point now) {
     Clock::duration missed{};

@@ -201,6 +201,7 @@ void Master::reap() {
 }
 
 void Master::attend_generations() {
+  note_pause(attention_.looks_up(Attention::Clock::now()));
   for (const auto& generation : generations_) {
     generation->read_messages();
     generation->act_on_deadlines();

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import tls_support
 from lib import hold, hostile
 from lib.app import ROOT, compile_app
 from lib.certificates import make_certificates
@@ -53,6 +54,11 @@ def build_app(tmp_path_factory):
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory):
     return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def bodies_app(build_app):
+    return build_app(tls_support.BODIES)
 
 
 @pytest.fixture(scope="session")

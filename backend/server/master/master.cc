@@ -56,13 +56,14 @@ Master::Master(Options options, Means means)
       signals_(watch_signals()),
       touched_(options_.touch_reload),
       kept_numbers_(plan_kept_numbers(seats_for(options_))),
-      last_number_(inherited_.generation) {
+      change_(inherited_.generation),
+      control_(*this, *sink_) {
   // Workers, which their template does not wait for, become children of this process.
   prctl(PR_SET_CHILD_SUBREAPER, 1);
 }
 
 std::variant<int, Master::Life> Master::run() {
-  open_endpoints();
+  control_.open(options_, inherited_.endpoints);
   if (inherited_.pending()) {
     systemd_.wait();
   }
@@ -80,14 +81,11 @@ std::variant<int, Master::Life> Master::run() {
     attend_refork();
     attend_upgrade();
     attend_old_master();
-    attend_memory_probe();
     systemd_.act_on_deadlines();
-    for (const auto& endpoint : endpoints_) {
-      if (!inherited_.pending()) {
-        endpoint->attend();
-      }
+    if (!inherited_.pending()) {
+      control_.attend();
     }
-    resolve_commands();
+    control_.resolve();
     if (replaced_) {
       ledger_->write(totals());
     }
@@ -95,9 +93,7 @@ std::variant<int, Master::Life> Master::run() {
       sink_->forget_previous();
     }
   }
-  for (const auto& endpoint : endpoints_) {
-    endpoint->finish();
-  }
+  control_.finish();
   return *exit_code_;
 }
 
@@ -140,7 +136,7 @@ void Master::obey(int signal) {
       return;
     case SIGTTIN:
     case SIGTTOU:
-      if (has_workers()) {
+      if (with_workers() != nullptr) {
         scale(current_->wanted() + (signal == SIGTTIN ? 1 : -1));
         sink_->write(EventKind::scaled, {}, fmt::format("{} workers wanted", current_->wanted()),
                      {{"wanted", std::int64_t{current_->wanted()}},
@@ -185,8 +181,7 @@ void Master::reap() {
       on_upgrade_failed(how_it_ended(status));
       continue;
     }
-    if (memory_probe_ && pid == memory_probe_->pid()) {
-      memory_probe_->reaped();
+    if (control_.reaped(pid)) {
       continue;
     }
     const bool claimed = std::ranges::any_of(generations_, [pid, status](const auto& generation) {
@@ -224,19 +219,19 @@ void Master::attend_generations() {
   if (changing()) {
     return;
   }
-  if (reload_again_ && !exit_code_) {
+  if (change_.asked_again() && !exit_code_) {
     reload_once_more();
   } else {
-    next_mode_ = asked_mode_;  // what was tried has served by now, or failed
+    change_.end_trial();  // what was tried has served by now, or failed
   }
 }
 
 // The reload that was asked for while another one was under way.
 void Master::reload_once_more() {
-  reload_again_ = false;
+  change_.take_again();
   const std::string why = reload();
   if (!why.empty()) {
-    failures_[++last_number_] = why;  // somebody may be waiting for this generation
+    change_.note_failure(change_.next(), why);  // somebody may be waiting for this generation
   }
 }
 
@@ -246,9 +241,7 @@ void Master::take_over(Generation& next) {
   workers_wanted_ = true;
   options_ = next.options();
   touched_.watch(options_.touch_reload);
-  if (next_mode_ == options_.fork_mode) {
-    asked_mode_ = next_mode_;
-  }
+  change_.note_served(options_.fork_mode);
   sink_->write(EventKind::serving, {}, serving_status(),
                {{"generation", std::int64_t{current_->number()}},
                 {"workers", std::int64_t{current_->wanted()}},
@@ -294,7 +287,7 @@ void Master::on_gone(const Generation& generation) {
                  {{"generation", std::int64_t{generation.number()}}});
     return;
   }
-  failures_[generation.number()] = generation.failure();
+  change_.note_failure(generation.number(), generation.failure());
   const std::array<log::Field, 2> fields{
       {{"generation", std::int64_t{generation.number()}}, {"reason", generation.failure()}}};
   if (current_ != nullptr) {
@@ -329,7 +322,7 @@ void Master::start_generation(Options options) {
                  "(LimitNOFILE, ulimit -n)",
                  {{"reason", "the limit of open files"}});
   }
-  generations_.push_back(std::make_unique<Generation>(++last_number_, std::move(options),
+  generations_.push_back(std::make_unique<Generation>(change_.next(), std::move(options),
                                                       listeners_, *sink_, kept_numbers_));
 }
 
@@ -344,7 +337,7 @@ std::string Master::reload() {
     return kWhy;
   }
   if (changing()) {
-    reload_again_ = true;
+    change_.ask_again();
     sink_->write(EventKind::reload_deferred, {}, "a reload is under way; another one follows it");
     return {};
   }
@@ -360,8 +353,8 @@ std::string Master::reload() {
                    list + " changed, which takes an upgrade (SIGUSR2) or a restart",
                    {{"options", list}});
     }
-    if (next_mode_) {
-      set_fork_mode(options, *next_mode_);
+    if (change_.mode()) {
+      set_fork_mode(options, *change_.mode());
     }
     start_generation(std::move(options));
     return {};

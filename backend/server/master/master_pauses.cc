@@ -38,16 +38,10 @@ void Master::sleep() {
   if (inherited_.pending()) {
     watched.push_back({inherited_.old_master.descriptor(), POLLIN, 0});
   } else {
-    for (const auto& endpoint : endpoints_) {
-      endpoint->watch(watched);
-      consider(endpoint->next_deadline());
-    }
+    control_.watch(watched);
+    consider(control_.next_deadline());
   }
-  if (memory_probe_) {
-    watched.push_back({memory_probe_->descriptor(), POLLIN, 0});
-    consider(memory_probe_until_);
-  }
-  if (!commands_.empty() || sink_->keeps_previous()) {
+  if (control_.awaited() || sink_->keeps_previous()) {
     consider(Generation::Clock::now() +
              milliseconds(10));  // some outcomes show in shared memory only
   }

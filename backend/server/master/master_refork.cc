@@ -10,7 +10,7 @@
 namespace forktail::server {
 
 bool Master::changing() const {
-  return refork_number_ != 0 ||
+  return change_.reforking() != 0 ||
          (!generations_.empty() && generations_.back()->phase() == Generation::Phase::starting);
 }
 
@@ -29,7 +29,7 @@ std::string Master::refork() {
   }
   std::string why = current_->begin_refork();
   if (why.empty()) {
-    refork_number_ = ++last_number_;
+    change_.begin_refork();
     systemd_.reloading("reforking");
   }
   return why;
@@ -43,12 +43,12 @@ void Master::attend_refork() {
     }
   }
   if (!refork) {
-    if (refork_number_ != 0 && current_ == nullptr) {
-      refork_number_ = 0;  // the generation is gone, and with it the worker
+    if (change_.reforking() != 0 && current_ == nullptr) {
+      change_.end_refork();  // the generation is gone, and with it the worker
     }
     return;
   }
-  const int number = std::exchange(refork_number_, 0);
+  const int number = change_.end_refork();
   if (refork->failure.empty() && (stopping_ || current_ == nullptr)) {
     kill(refork->pid, SIGKILL);
     refork->failure = "the server is stopping";
@@ -63,7 +63,7 @@ void Master::attend_refork() {
       refork->failure = error.what();
     }
   }
-  failures_[number] = refork->failure;
+  change_.note_failure(number, refork->failure);
   const std::string status = "the refork has failed, nothing has changed: " + refork->failure;
   sink_->write(log::EventKind::refork_failed, {}, status, {{"reason", refork->failure}});
   systemd_.ready(status);

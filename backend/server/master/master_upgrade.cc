@@ -52,7 +52,7 @@ std::string Master::begin_upgrade() {
   }
   try {
     UpgradeDescription description;
-    description.generation = last_number_;
+    description.generation = change_.last();
     if (!ledger_) {
       ledger_ = std::make_unique<Ledger>();
     }
@@ -64,7 +64,7 @@ std::string Master::begin_upgrade() {
     for (const Listener& listener : listeners_) {
       description.listeners.push_back(socket(listener));
     }
-    for (const auto& endpoint : endpoints_) {
+    for (const auto& endpoint : control_.endpoints()) {
       description.endpoints.push_back(socket(endpoint->listener()));
     }
     description.log = sink_->descriptor();
@@ -123,7 +123,7 @@ void Master::leave_to_new_master() {
   for (Listener& listener : listeners_) {
     listener.ours = false;
   }
-  for (const auto& endpoint : endpoints_) {
+  for (const auto& endpoint : control_.endpoints()) {
     endpoint->disown();
   }
   replaced_ = true;
@@ -169,7 +169,7 @@ void Master::take_charge() {
                                listener.descriptor.get()) != inherited_.to_own.end();
   };
   std::for_each(listeners_.begin(), listeners_.end(), inherit);
-  for (const auto& endpoint : endpoints_) {
+  for (const auto& endpoint : control_.endpoints()) {
     inherit(endpoint->listener());
   }
   // What is left is no longer configured.

@@ -22,9 +22,9 @@ FAILING = {
     "it exits": ("#!/bin/sh\nexit 3\n", "it was ended with exit status 3"),
     "it is no program": ("nonsense\n", "cannot execute"),
     "it dies": ("#!/bin/sh\nkill -ABRT $$\n", "it was killed by SIGABRT"),
-    "it hangs": ("#!/bin/sh\nexec sleep 1000\n", "it did not serve within upgrade-timeout (500 ms)"),
+    "it hangs": ("#!/bin/sh\nexec sleep 1000\n", "it did not serve within upgrade-timeout (1000 ms)"),
     "it hangs and ignores SIGTERM": ("#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1; done\n",
-                                     "it did not serve within upgrade-timeout (500 ms)"),
+                                     "it did not serve within upgrade-timeout (1000 ms)"),
 }
 
 
@@ -142,7 +142,7 @@ def test_the_new_configuration_is_read_and_new_sockets_are_opened(upgradable, tm
 @pytest.mark.parametrize("kind", FAILING)
 def test_when_the_new_binary_fails_the_old_one_serves_on_and_says_why(upgradable, forktail, record, kind):
     text, why = FAILING[kind]
-    slow = {"upgrade_timeout": "500ms", "reload_mercy": "500ms"} if "hangs" in kind else {}
+    slow = {"upgrade_timeout": "1s", "reload_mercy": "500ms"} if "hangs" in kind else {}
     app = upgradable(**slow)
     before = (app.home / "pid").read_text()
     workers = app.workers()
@@ -158,7 +158,8 @@ def test_when_the_new_binary_fails_the_old_one_serves_on_and_says_why(upgradable
     assert app.workers() == workers
     shutil.copy(forktail, app.home / "good")
     os.replace(app.home / "good", app.binary)
-    assert ctl(app, "upgrade").returncode == 0  # and it can be tried again
+    # And it can be tried again; on a busy machine a good one, too, may be late.
+    wait_for(lambda: ctl(app, "upgrade").returncode == 0, "upgrade to the good binary")
     record(f"{kind}: {line['msg']}")
 
 

@@ -6,11 +6,9 @@
 #pragma once
 
 #include <chrono>
-#include <cstdint>
 #include <memory>
-#include <span>
+#include <optional>
 #include <string>
-#include <string_view>
 
 #include "forktail/app.h"
 #include "id/generate.h"
@@ -18,11 +16,12 @@
 #include "server/dispatch/ready_list.h"
 #include "server/request/body_store.h"
 #include "server/request/connection.h"
+#include "server/request/packet_reader.h"
+#include "server/request/request_line.h"
 #include "server/request/response_sender.h"
 #include "server/request/tls.h"
 #include "server/shared/options.h"
 #include "server/shared/slots.h"
-#include "wire/request_head.h"
 
 namespace forktail::server {
 
@@ -49,35 +48,25 @@ class RequestLoop {
  private:
   using Clock = Connection::Clock;
 
-  // Where the time of one request went.
-  struct Timing {
-    Clock::time_point begun;
-    Clock::time_point read;
-    Clock::time_point handled;
-    std::chrono::nanoseconds queued{};
-  };
-
-  // Why a request is refused before the application sees it.
-  struct Refusal {
-    int status = 0;  // 0: the peer has left or is no longer listening, so there is nobody to answer
-    std::string why;
-  };
-
   bool serve(Claim claim);
-  bool serve_request(Connection& connection, Claim& claim);
-  bool begin_tls(Connection& connection, Claim& claim, Refusal& refusal);
-  bool read_packet(Connection& connection, Claim& claim, Refusal& refusal, bool& ping);
-  Connection::Outcome fill(Connection& connection, std::size_t size, Clock::time_point deadline);
-  bool read_body(Connection& connection, Refusal& refusal);
+  bool serve_request();
+  // Read. Nothing: the request may be served; a refusal that says nothing: nobody is there.
+  std::optional<Refusal> begin_tls();
+  PacketReader::Packet read_packet();
+  std::optional<Refusal> read_body();
   void choose_id();
-  void refuse(Connection& connection, const Refusal& refusal);
-  void handle(Connection& connection, Claim& claim, Context& context);
+  void pong();
+  // Handle.
+  void handle(Context& context);
   Response call_application(const Request& request, Context& context);
   [[nodiscard]] Clock::time_point deadline() const;
-  bool offer_to_keep(Claim& claim);
-  bool answer(Connection& connection, const Response& response, bool keep);
-  void log_slow(Clock::duration handling);
-  void log_request(const ResponseSender::Sent& sent, Clock::duration handling);
+  // Answer.
+  bool offer_to_keep();
+  bool answer(const Response& response, bool keep);
+  void refuse(const Refusal& refusal);
+
+  // That of the claim, as long as the claim is not published, kept or dropped: all move it.
+  [[nodiscard]] Connection connection() { return Connection(claim_.descriptor, tls_.get()); }
 
   App& app_;
   const Options& options_;
@@ -90,19 +79,14 @@ class RequestLoop {
   id::Generator ids_;
   BusyPoll poll_;
 
-  std::unique_ptr<TlsSession> tls_;  // of the current connection; null: it is plain
-
-  const std::span<char> buffer_;  // the packet, and the part of the body that came with it
-
   // Of the current request; kept between requests for their memory.
-  std::size_t buffered_ = 0;
-  std::size_t packet_size_ = 0;
-  wire::RequestHead head_;
+  Claim claim_;                      // empty when the connection has been given back to be kept
+  std::unique_ptr<TlsSession> tls_;  // null: the connection is plain
+  PacketReader reader_;
   BodyStore body_;
+  RequestLine line_;
   std::string id_;
   std::string response_head_;
-  std::string summary_;  // the message of its line in the log
-  Timing timing_;
 };
 
 }  // namespace forktail::server

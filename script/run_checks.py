@@ -287,8 +287,7 @@ def stages(kind):
     ]]
     yield [compiling, suites]
     # They wait more than they work.
-    workers = 2 * PARALLEL if quick else PARALLEL
-    integration = [("integration", integration_tests(quick, "-m", "not alone", f"-n{workers}", "--dist=loadfile"))]
+    integration = [("integration", integration_tests(quick, "-m", "not alone", f"-n{2 * PARALLEL}", "--dist=loadfile"))]
     if kind != "quick":
         integration.append(("integration: alone", integration_tests(quick, "-m", "alone")))
     yield [integration]

@@ -1,5 +1,6 @@
 """Servers, each behind an nginx of its own, to be loaded in turn."""
 
+import math
 import os
 import re
 import socket
@@ -16,21 +17,27 @@ TEMP_PATHS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi", "forktail")
 
 
 class Backend:
-    """What stands behind an nginx: its command, which listens on SOCKET, and how nginx passes to it."""
+    """What stands behind an nginx: its command, which listens at `address` (default: its unix socket), and how nginx
+    passes to it. Without a command nginx itself answers. `connections`: how many an nginx worker keeps.
+    `beside`: commands that run with it."""
 
-    def __init__(self, command, location, module=False, keepalive=True):
+    connections = 128
+    beside = ()
+
+    def __init__(self, command, location, module=False, keepalive=True, address=None):
         self.command = command
         self.location = location
         self.module = module
         self.keepalive = keepalive
+        self.address = address
 
 
-def forktail(app, home, name, processes, *options):
+def forktail(app, home, name, processes, *options, socket=None):
     """`forktail serve` with an application."""
     if not (BUILD / "backend/cli/forktail").exists():
         sys.exit(f"{BUILD} has no built server: build the preset `release`, or name a build tree in FORKTAIL_BUILD")
     root = ["--allow-root"] if os.geteuid() == 0 else []
-    command = [BUILD / "backend/cli/forktail", "serve", "--app", app, "--socket", socket_of(home, name), *root,
+    command = [BUILD / "backend/cli/forktail", "serve", "--app", app, "--socket", socket or socket_of(home, name), *root,
                "--processes", processes, "--logto", home / f"{name}.log", *options]
     return Backend(command, "forktail_pass backend;", module=True)
 
@@ -52,20 +59,21 @@ def free_port():
         return s.getsockname()[1]
 
 
-def write_nginx_conf(name, backend, home, port, workers):
+def write_nginx_conf(name, backend, home, port, workers, connections):
     module = BUILD / "ngx_module/ngx_http_forktail_module.so"
-    keepalive = "keepalive 128; keepalive_requests 1000000000;" if backend.keepalive else ""
+    keepalive = f"keepalive {backend.connections}; keepalive_requests 1000000000;" if backend.keepalive else ""
     temp_paths = " ".join(f"{one}_temp_path {home}/{name}_{one};" for one in TEMP_PATHS
                           if one != "forktail" or backend.module)
     (home / f"{name}.conf").write_text(f"""
         {f"load_module {module};" if backend.module else ""}
         {"user root;" if os.geteuid() == 0 else ""}
         daemon off; worker_processes {workers}; pid {home}/{name}.pid; error_log {home}/{name}.error;
-        events {{ worker_connections 4096; }}
+        events {{ worker_connections {connections}; }}
         http {{
             access_log {home}/{name}.access; keepalive_requests 1000000000; {temp_paths}
+            client_max_body_size 2m;
             {"forktail on;" if backend.module else ""}
-            upstream backend {{ server unix:{socket_of(home, name)} max_fails=0; {keepalive} }}
+            upstream backend {{ server {backend.address or "unix:" + socket_of(home, name)} max_fails=0; {keepalive} }}
             server {{ listen 127.0.0.1:{port}; location / {{ {backend.location} }} }}
         }}
     """)
@@ -74,8 +82,9 @@ def write_nginx_conf(name, backend, home, port, workers):
 class Machinery:
     """All backends and their nginxes. They do nothing unless they are loaded."""
 
-    def __init__(self, home, backends, nginx_workers):
+    def __init__(self, home, backends, nginx_workers, nginx_connections=4096):
         self.home, self.backends, self.nginx_workers = home, backends, nginx_workers
+        self.nginx_connections = nginx_connections
         self.ports = {}
         self.running = []
         self.of = {}  # the backend and the nginx of each name
@@ -91,12 +100,13 @@ class Machinery:
 
     def start(self, name, backend):
         with open(self.home / f"{name}.stderr", "wb") as stderr:
-            process = self.spawn(backend.command, stderr)
+            commands = [backend.command, *backend.beside] if backend.command else []
+            backends = [self.spawn(command, stderr).pid for command in commands]
             port = self.ports[name] = free_port()
-            write_nginx_conf(name, backend, self.home, port, self.nginx_workers)
+            write_nginx_conf(name, backend, self.home, port, self.nginx_workers, self.nginx_connections)
             nginx = self.spawn([NGINX, "-p", self.home, "-c", f"{self.home}/{name}.conf",
                                 "-e", f"{self.home}/{name}.error"], stderr)
-            self.of[name] = (process.pid, nginx.pid)
+            self.of[name] = (nginx.pid, *backends)
         end = time.monotonic() + 10
         while not self.answers(port):
             if time.monotonic() > end:
@@ -130,16 +140,17 @@ class Machinery:
                 log.unlink()
 
     def measure(self, name, load, seconds):
-        """What `load(port)` says of the backend, and "cpu": us a request, of nginx and backend."""
-        before = sum(map(cpu_seconds, self.of[name]))
+        """What `load(port)` says of the backend, and "cpu": us a request, of nginx and backend; "nginx": of nginx."""
+        before = [cpu_seconds(pid) for pid in self.of[name]]
         result = load(self.ports[name])
-        spent = sum(map(cpu_seconds, self.of[name])) - before
-        return {**result, "cpu": spent / (result["rps"] * seconds) * 1e6}
+        spent = [cpu_seconds(pid) - so_far for pid, so_far in zip(self.of[name], before)]
+        requests = max(result["rps"] * seconds, 1)
+        return {**result, "cpu": sum(spent) / requests * 1e6, "nginx": spent[0] / requests * 1e6}
 
 
-def wrk(port, path, clients, seconds):
+def wrk(port, path, clients, seconds, *options):
     """{"rps", "p50", "p90" and "p99" in ms, "failed"}"""
-    out = run(["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--latency", f"http://127.0.0.1:{port}{path}"])
+    out = run(["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--latency", *options, f"http://127.0.0.1:{port}{path}"])
     failed = sum(int(number) for number in re.findall(r"Non-2xx.*: (\d+)", out))
     if errors := re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", out):
         failed += sum(map(int, errors.groups()))
@@ -177,7 +188,7 @@ def in_turn(names, rounds):
 
 def ratio(ours, theirs, key):
     """The median over the rounds of ours to theirs: machines drift, but neighbours drift together."""
-    return statistics.median(one[key] / other[key] for one, other in zip(ours, theirs))
+    return statistics.median(one[key] / other[key] if other[key] else math.inf for one, other in zip(ours, theirs))
 
 
 def middle(rounds, key):

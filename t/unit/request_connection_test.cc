@@ -132,15 +132,49 @@ TEST_F(ConnectionTest, LingersUntilThePeerHasSeenTheEnd) {
     EXPECT_EQ(receive_text(pair_.theirs.get()), "(end)");
     pair_.theirs.reset();
   });
-  connection_.linger();
+  connection_.linger(10s);
   peer.join();
   EXPECT_EQ(connection_.read(buffer_, 1, in(0ms), got_), Outcome::ended) << "all of it was read";
 }
 
-TEST_F(ConnectionTest, DoesNotLingerForAPeerThatStays) {
+TEST_F(ConnectionTest, LingersAsLongAsThePeerSends) {
+  std::thread peer([&] {
+    const std::vector<char> much(8 << 20);
+    std::size_t sent = 0;
+    while (sent < much.size()) {
+      const ssize_t size =
+          send(pair_.theirs.get(), much.data() + sent, much.size() - sent, MSG_NOSIGNAL);
+      if (size > 0) {
+        sent += static_cast<std::size_t>(size);
+      } else if (errno != EAGAIN) {
+        break;
+      }
+    }
+    EXPECT_EQ(sent, much.size());
+    pair_.theirs.reset();
+  });
+  connection_.linger(10s);
+  peer.join();
+}
+
+TEST_F(ConnectionTest, DoesNotLingerForAPeerThatIsSilent) {
   const auto begin = Connection::Clock::now();
-  connection_.linger();
-  EXPECT_LT(Connection::Clock::now() - begin, 5s);
+  connection_.linger(60s);
+  EXPECT_LT(Connection::Clock::now() - begin, 30s);
+}
+
+TEST_F(ConnectionTest, DoesNotLingerForAPeerThatNeverStops) {
+  std::thread peer([&] {
+    const std::vector<char> some(65536);
+    while (send(pair_.theirs.get(), some.data(), some.size(), MSG_NOSIGNAL) >= 0 ||
+           errno == EAGAIN) {
+    }
+  });
+  const auto begin = Connection::Clock::now();
+  connection_.linger(100ms);
+  EXPECT_LT(Connection::Clock::now() - begin, 30s);
+  pair_.ours.reset();
+  peer.join();
 }
 
 }  // namespace

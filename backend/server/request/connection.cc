@@ -129,21 +129,18 @@ Connection::Outcome Connection::send_file(int file, std::uint64_t size,
   return outcome;
 }
 
-void Connection::linger() {
-  constexpr auto kPatience = std::chrono::milliseconds(200);
-  constexpr std::size_t kMost = 1U << 20;
+void Connection::linger(std::chrono::milliseconds patience) {
+  constexpr std::chrono::seconds kSilence{1};
   if (tls_ != nullptr) {
     tls_->finish();
     tls_ = nullptr;  // what comes now is of no interest, so it need not be understood
   }
   shutdown(descriptor_, SHUT_WR);
-  std::array<char, 16384> unwanted;
-  const Clock::time_point deadline = Clock::now() + kPatience;
-  std::size_t got = 0;
-  for (std::size_t all = 0; all < kMost; all += got) {
-    if (read(unwanted, 1, deadline, got) != Outcome::done) {
-      break;
-    }
+  std::array<char, 65536> unwanted;
+  const Clock::time_point end = Clock::now() + patience;
+  Outcome outcome = Outcome::done;
+  for (std::size_t got = 0; outcome == Outcome::done && Clock::now() < end;) {
+    outcome = read(unwanted, 1, std::min<Clock::time_point>(end, Clock::now() + kSilence), got);
   }
 }
 

@@ -48,8 +48,9 @@ class Connection {
 
   // Before closing a connection on which the peer may still be sending: a plain close would make
   // the kernel reset it, and the peer could lose the answer that it has not read yet (RFC 9112,
-  // section 9.6).
-  void linger();
+  // section 9.6). Takes what comes and throws it away until the peer closes, or has been silent for
+  // a second, or `patience` is over.
+  void linger(std::chrono::milliseconds patience);
 
  private:
   Outcome wait(short events, Clock::time_point deadline) const;

@@ -239,7 +239,15 @@ void RequestLoop::refuse(const Refusal& refusal) {
                           fmt::format("{} {}\nrequest id: {}\n", refusal.status,
                                       wire::reason_phrase(refusal.status), id_));
   answer(response, false);
-  connection().linger();
+  linger();
+}
+
+// A peer that is sending a large body looks for an answer when it has sent some more of it. Whoever
+// never stops keeps this thread for socket-timeout, and no longer than a request may take.
+void RequestLoop::linger() {
+  const Clock::duration left = deadline() - Clock::now();
+  connection().linger(std::clamp(std::chrono::duration_cast<milliseconds>(left), milliseconds(0),
+                                 options_.socket_timeout));
 }
 
 void RequestLoop::handle(Context& context) {
@@ -254,7 +262,7 @@ void RequestLoop::handle(Context& context) {
     slot_.finish(true);
     ready_.keep(claim_, false);
   } else if (body_.surplus()) {
-    connection().linger();
+    linger();
   }
 }
 

@@ -64,6 +64,7 @@ class RequestLoop {
   bool offer_to_keep();
   bool answer(const Response& response, bool keep);
   void refuse(const Refusal& refusal);
+  void linger();
 
   // That of the claim, as long as the claim is not published, kept or dropped: all move it.
   [[nodiscard]] Connection connection() { return Connection(claim_.descriptor, tls_.get()); }

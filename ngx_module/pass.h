@@ -49,10 +49,11 @@ struct PassContext {
   u_char* sent;     // where the packet says when it was made
   ngx_http_status_t status;
   ngx_http_chunked_t chunked;
-  bool keep_conn;   // the connection may be kept, and the server was told so
-  bool asked_head;  // the packet's REQUEST_METHOD is HEAD, whatever the client's is
-  bool interim;     // the head being read is a 1xx one
-  bool excess;      // the server sent more than one response
+  bool keep_conn;       // the connection may be kept, and the server was told so
+  bool asked_head;      // the packet's REQUEST_METHOD is HEAD, whatever the client's is
+  bool interim;         // the head being read is a 1xx one
+  ngx_uint_t interims;  // how many there have been
+  bool excess;          // the server sent more than one response
 };
 
 inline PassLocConf* pass_loc_conf(const ngx_http_request_t* r) {

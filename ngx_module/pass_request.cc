@@ -57,6 +57,7 @@ ngx_int_t ngx_http_forktail_pass_reinit_request(ngx_http_request_t* r) {
   context->status = {};
   context->chunked = {};
   context->interim = false;
+  context->interims = 0;
   context->excess = false;
   r->state = 0;
 

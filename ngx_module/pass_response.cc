@@ -5,6 +5,9 @@ namespace {
 
 constexpr ngx_uint_t kHttp11 = 1001;
 
+// Each costs a move of what has been read behind it.
+constexpr ngx_uint_t kMaxInterims = 100;
+
 // A server that knows nothing of kept connections would find its connections used just when it
 // closes them, and a POST can not be sent once more. So it has to say that it keeps them, whether
 // somebody wrote `keepalive` before it or nginx has a cache by default.
@@ -131,6 +134,11 @@ ngx_int_t finish_head(ngx_http_request_t* r) {
 // An interim response is read and dropped: the client has not asked for one.
 ngx_int_t finish_interim(ngx_http_request_t* r) {
   PassContext* context = pass_context(r);
+  if (++context->interims > kMaxInterims) {
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "upstream sent more than %ui interim responses", kMaxInterims);
+    return NGX_HTTP_UPSTREAM_INVALID_HEADER;
+  }
   context->interim = false;
   context->status = {};
   r->state = 0;

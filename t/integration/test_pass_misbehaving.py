@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pass_support import KEEP, Nginx, Server, chunked, head, response
+from pass_support import KEEP, Nginx, Server, chunked, head, response, wait_for
 
 MODES = ["on", "off"]
 
@@ -70,6 +70,7 @@ WHOLE = {
     "chunked": chunked(b"he", b"llo", trailer=b"A: b\r\n"),
     "cgi": f"Status: 200 OK\r\n{KEEP}Content-Length: 5\r\n\r\nhello".encode(),
     "interim": b"HTTP/1.1 100 Continue\r\n\r\n" + response(b"hello"),
+    "a header that begins as a status line does": b"HTTP: a\r\n" + KEEP.encode() + b"Content-Length: 5\r\n\r\nhello",
     "line ends first": b"\r\n\r\n" + response(b"hello"),
     "bare line feeds": response(b"hello").replace(b"\r\n", b"\n"),
     "chunk extension": head("200 OK", "Transfer-Encoding: chunked") + b"5;a=b\r\nhello\r\n0\r\n\r\n",
@@ -133,6 +134,7 @@ BAD_HEADS = {
     "endless headers": b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 10000,
     "endless line ends": b"\r\n" * 40000,
     "endless interim responses": b"HTTP/1.1 102 Processing\r\n\r\n" * 4000,
+    "a status line that is none after all": b"HTTP/1.x 200 OK\r\nContent-Length: 5\r\n\r\nhello",
 }
 
 
@@ -176,6 +178,24 @@ def test_a_large_response_arrives_whole(rig):
         assert read_all(rig) == (200, body)
 
 
+def test_a_response_that_a_client_is_slow_to_take_lies_where_the_location_keeps_bodies(tmp_path):
+    def serve(s, r):
+        s.sendall(response(b"x" * (16 << 20)))
+        return True
+
+    location = f"""location / {{
+        forktail_pass unix:{tmp_path}/app.sock; forktail_buffers 2 4k; forktail_busy_buffers_size 4k;
+        client_body_temp_path {tmp_path}/here;
+    }}"""
+    web = Nginx(tmp_path, "", location)
+    conf = tmp_path / "nginx.conf"
+    conf.write_text(conf.read_text().replace("forktail_temp_path", "# forktail_temp_path"))
+    with Server(tmp_path / "app.sock", serve), web as nginx:
+        with socket.create_connection(("127.0.0.1", nginx.port), timeout=10) as client:
+            client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            wait_for(lambda: f"is buffered to a temporary file {tmp_path}/here/" in nginx.errors(), "temporary file")
+
+
 def test_silence_is_a_504(tmp_path):
     def serve(s, r):
         s.recv(1)
@@ -185,6 +205,13 @@ def test_silence_is_a_504(tmp_path):
     with Server(tmp_path / "app.sock", serve), Nginx(
             tmp_path, f"upstream app {{ server unix:{tmp_path}/app.sock; }}", location) as nginx:
         assert nginx.get().status == 504
+
+
+def test_a_hundred_interim_responses_are_dropped_and_no_more(rig):
+    for count, status in ((100, 200), (101, 502)):
+        rig.answer_with([b"HTTP/1.1 102 Processing\r\n\r\n" * count + response(b"hello")])
+        assert read_all(rig)[0] == status
+    assert "upstream sent more than 100 interim responses" in rig.nginx.errors()
 
 
 def test_interim_responses_take_no_room_from_the_one_that_counts(tmp_path):

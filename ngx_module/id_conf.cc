@@ -1,6 +1,7 @@
 #include "id_conf.h"
 
 #include "conf_args.h"
+#include "foreign_conf.h"
 #include "id/generate.h"
 
 namespace forktail {
@@ -93,6 +94,56 @@ char* ngx_http_forktail_set_response_header(ngx_conf_t* cf, ngx_command_t*, void
   return take_header_name(cf, &loc->response_header);
 }
 
+struct HeaderSetter {
+  std::string_view module;
+  std::string_view directive;
+};
+
+constexpr HeaderSetter kSetters[kHeaderSetters] = {{"ngx_http_proxy_module", "proxy_set_header"},
+                                                   {"ngx_http_grpc_module", "grpc_set_header"}};
+
+// Whether `value`, as a directive has it, is the request's id, or nothing at all.
+bool says_id(ngx_conf_t* cf, const ngx_str_t& value, const HeaderName& header) {
+  static constexpr std::string_view kInbound = "$http_";
+  if (begins_with(view(value), kInbound)) {
+    return same_cgi_name({value.len - kInbound.size(), value.data + kInbound.size()}, header);
+  }
+  const auto* conf = static_cast<const IdMainConf*>(
+      ngx_http_conf_get_module_main_conf(cf, ngx_http_forktail_module));
+  return value.len == 0 || view(value) == "$forktail_id" ||
+         (view(value) == "$request_id" && conf->override_request_id != 0);
+}
+
+// Warns of what one level's proxy_set_header or grpc_set_header sends in the place of the id.
+void warn_of_set_header(ngx_conf_t* cf, const HeaderSetter& setter, const ngx_array_t& headers,
+                        const HeaderName& id) {
+  const auto* core = static_cast<const ngx_http_core_loc_conf_t*>(
+      ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module));
+  const auto* header = static_cast<const ngx_keyval_t*>(headers.elts);
+  for (ngx_uint_t i = 0; i < headers.nelts; ++i) {
+    if (same_name(header[i].key, id) && !says_id(cf, header[i].value, id)) {
+      const ngx_str_t directive = to_ngx(setter.directive);
+      ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                         "\"%V %V %V\" in location \"%V\" is sent in the place of the request's "
+                         "id: remove it, or let it say $forktail_id",
+                         &directive, &header[i].key, &header[i].value, &core->name);
+    }
+  }
+}
+
+// Each list once: a level without one of its own has that of the level above.
+void warn_of_set_headers(ngx_conf_t* cf, const IdLocConf& prev, IdLocConf* conf) {
+  const auto* srv = static_cast<const IdSrvConf*>(
+      ngx_http_conf_get_module_srv_conf(cf, ngx_http_forktail_module));
+  for (ngx_uint_t i = 0; srv->enabled == 1 && i < kHeaderSetters; ++i) {
+    conf->set_headers[i] =
+        foreign_list(cf, kSetters[i].module, kSetters[i].directive, ngx_conf_set_keyval_slot);
+    if (conf->set_headers[i] != nullptr && conf->set_headers[i] != prev.set_headers[i]) {
+      warn_of_set_header(cf, kSetters[i], *conf->set_headers[i], srv->header);
+    }
+  }
+}
+
 constexpr ngx_uint_t kHttpAndServer = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF;
 
 }  // namespace
@@ -169,13 +220,14 @@ void* ngx_http_forktail_create_loc_conf(ngx_conf_t* cf) {
   return conf;
 }
 
-char* ngx_http_forktail_merge_loc_conf(ngx_conf_t*, void* parent, void* child) {
+char* ngx_http_forktail_merge_loc_conf(ngx_conf_t* cf, void* parent, void* child) {
   const auto* prev = static_cast<IdLocConf*>(parent);
   auto* conf = static_cast<IdLocConf*>(child);
   if (conf->response == NGX_CONF_UNSET) {
     *conf = *prev;
   }
   ngx_conf_init_value(conf->response, 1);
+  warn_of_set_headers(cf, *prev, conf);
   return NGX_CONF_OK;
 }
 

@@ -24,9 +24,12 @@ struct IdSrvConf {
   ngx_flag_t error_log;
 };
 
+constexpr ngx_uint_t kHeaderSetters = 2;  // proxy_set_header and grpc_set_header
+
 struct IdLocConf {
   ngx_flag_t response;
-  HeaderName response_header;  // empty: the name that forktail_header gives
+  HeaderName response_header;                      // empty: the name that forktail_header gives
+  const ngx_array_t* set_headers[kHeaderSetters];  // what has been looked at
 };
 
 inline IdSrvConf* id_srv_conf(const ngx_http_request_t* r) {

@@ -11,6 +11,8 @@
 
 namespace forktail {
 
+constexpr ngx_msec_t kDefaultTimeout = 60000;
+
 struct PassMainConf {
   const ngx_module_t* keepalive;  // nginx's cache of connections, where nginx has it
 };
@@ -74,6 +76,10 @@ bool keeps_connections(const PassMainConf& conf, const ngx_http_upstream_srv_con
 void* ngx_http_forktail_pass_create_loc_conf(ngx_conf_t* cf);
 char* ngx_http_forktail_pass_merge_loc_conf(ngx_conf_t* cf, void* parent, void* child);
 char* ngx_http_forktail_pass_set(ngx_conf_t* cf, ngx_command_t* command, void* conf);
+
+// pass_migrate.cc
+// Warns of uwsgi_ directives that lie in a location which goes by forktail_pass.
+void warn_of_uwsgi(ngx_conf_t* cf, const PassLocConf* conf);
 
 // pass_tls.cc
 void init_tls(PassLocConf* conf);

@@ -4,7 +4,6 @@
 namespace forktail {
 namespace {
 
-constexpr ngx_msec_t kDefaultTimeout = 60000;
 constexpr size_t kDefaultMaxTempFile = size_t{1} << 30;
 
 // The first one only where the id part sets it, or another header in its place.
@@ -15,6 +14,10 @@ ngx_str_t g_hidden_headers[] = {ngx_string("X-Request-ID"),
                                 ngx_string("X-Accel-Buffering"),
                                 ngx_string("X-Accel-Charset"),
                                 ngx_null_string};
+
+bool passes(const PassLocConf& conf) {
+  return conf.upstream.upstream != nullptr || conf.target != nullptr;
+}
 
 void merge_flags(const ngx_http_upstream_conf_t& prev, ngx_http_upstream_conf_t* conf) {
   ngx_conf_merge_value(conf->buffering, prev.buffering, 1);
@@ -143,14 +146,13 @@ ngx_int_t merge_hidden_headers(ngx_conf_t* cf, PassLocConf* prev, PassLocConf* c
 void inherit_target(ngx_conf_t* cf, const PassLocConf& prev, PassLocConf* conf) {
   auto* core = static_cast<ngx_http_core_loc_conf_t*>(
       ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module));
-  if (core->noname && conf->upstream.upstream == nullptr && conf->target == nullptr) {
+  if (core->noname && !passes(*conf)) {
     conf->upstream.upstream = prev.upstream.upstream;
     conf->target = prev.target;
     conf->target_name = prev.target_name;
     conf->tls.wanted = prev.tls.wanted;
   }
-  if (core->lmt_excpt && core->handler == nullptr &&
-      (conf->upstream.upstream != nullptr || conf->target != nullptr)) {
+  if (core->lmt_excpt && core->handler == nullptr && passes(*conf)) {
     core->handler = ngx_http_forktail_pass_handler;
   }
 }
@@ -170,8 +172,7 @@ ngx_int_t merge_params(ngx_conf_t* cf, PassLocConf* prev, PassLocConf* conf) {
 }
 
 ngx_int_t merge_queue(ngx_conf_t* cf, PassLocConf* conf) {
-  const bool passes = conf->upstream.upstream != nullptr || conf->target != nullptr;
-  if (!passes) {
+  if (!passes(*conf)) {
     const auto* core = static_cast<const ngx_http_core_loc_conf_t*>(
         ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module));
     if (has_own_queue(cf) && core->handler != nullptr) {
@@ -265,12 +266,15 @@ char* ngx_http_forktail_pass_merge_loc_conf(ngx_conf_t* cf, void* parent, void* 
       merge_params(cf, prev, conf) != NGX_OK || merge_queue(cf, conf) != NGX_OK) {
     return kConfError;
   }
+  if (passes(*conf)) {
+    warn_of_uwsgi(cf, conf);
+  }
   return NGX_CONF_OK;
 }
 
 char* ngx_http_forktail_pass_set(ngx_conf_t* cf, ngx_command_t*, void* pass) {
   auto* conf = static_cast<PassLocConf*>(pass);
-  if (conf->upstream.upstream != nullptr || conf->target != nullptr) {
+  if (passes(*conf)) {
     return kIsDuplicate;
   }
   auto* core = static_cast<ngx_http_core_loc_conf_t*>(

@@ -1,3 +1,4 @@
+#include "foreign_conf.h"
 #include "pass.h"
 
 namespace forktail {
@@ -7,8 +8,6 @@ constexpr ngx_uint_t kAnywhere = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HT
 constexpr ngx_uint_t kFlag = kAnywhere | NGX_CONF_FLAG;
 constexpr ngx_uint_t kTake1 = kAnywhere | NGX_CONF_TAKE1;
 constexpr ngx_uint_t kMore = kAnywhere | NGX_CONF_1MORE;
-
-using Setter = char* (*)(ngx_conf_t*, ngx_command_t*, void*);
 
 template <size_t N>
 ngx_command_t directive(const char (&name)[N], ngx_uint_t type, Setter set, size_t offset = 0,
@@ -139,16 +138,6 @@ ngx_command_t g_directives[] = {
 
 void* ngx_http_forktail_pass_create_main_conf(ngx_conf_t* cf) {
   return ngx_pcalloc(cf->pool, sizeof(PassMainConf));
-}
-
-// By its name, since an nginx can be built without it.
-const ngx_module_t* find_module(const ngx_cycle_t* cycle, std::string_view name) {
-  for (ngx_uint_t i = 0; i < cycle->modules_n; ++i) {
-    if (cycle->modules[i]->name == name) {
-      return cycle->modules[i];
-    }
-  }
-  return nullptr;
 }
 
 // When nginx has the upstream blocks ready, and before locations are merged.

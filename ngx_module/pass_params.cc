@@ -222,6 +222,21 @@ char* ngx_http_forktail_pass_set_param(ngx_conf_t* cf, ngx_command_t* command, v
   return ngx_http_upstream_param_set_slot(cf, command, conf);
 }
 
+bool is_sent_anyway(const ngx_str_t& name, const ngx_str_t& value) {
+  if (view(name) == "CONTENT_LENGTH" || view(name) == "REQUEST_ID") {
+    return true;
+  }
+  if (view(name) == "HTTP_HOST") {
+    return begins_with(view(value), "$host") || view(value) == "$http_host";
+  }
+  for (const Standard& standard : kStandard) {
+    if (view(name) == standard.name) {
+      return value.len != 0 && value.data[0] == '$' && view(value).substr(1) == standard.variable;
+    }
+  }
+  return false;
+}
+
 bool same_variable(const ngx_str_t& a, const ngx_str_t& b) {
   if (a.len != b.len) {
     return false;

@@ -35,6 +35,10 @@ const Params* make_params(ngx_conf_t* cf, const ngx_array_t* source);
 // forktail_param NAME VALUE [if_not_empty]
 char* ngx_http_forktail_pass_set_param(ngx_conf_t* cf, ngx_command_t* command, void* conf);
 
+// Whether a variable of this name and value (as a directive has it) is sent without being asked
+// for.
+bool is_sent_anyway(const ngx_str_t& name, const ngx_str_t& value);
+
 // The character that a header's character becomes in the name of its variable.
 inline u_char variable_char(u_char c) {
   return c == '-' ? '_' : static_cast<u_char>(ngx_toupper(c));

@@ -6,7 +6,7 @@ use Forktail;
 
 no_long_string();
 repeat_each(2);
-plan tests => repeat_each() * 69;
+plan tests => repeat_each() * 79;
 run_tests();
 
 __DATA__
@@ -324,3 +324,61 @@ A: 1
 --- upstream: fastcgi
 --- response_body_like eval
 qr/\AHTTP_X_REQUEST_ID=$::Hex\nHTTP_A=1\n\z/
+
+
+
+=== TEST 24: a header of one's own in the place of the id is warned of, once
+--- http_config
+    proxy_set_header X-Request-ID $connection;
+--- config
+    forktail on;
+    location / { proxy_pass http://unix:$TEST_NGINX_HTML_DIR/up.sock; }
+    location /own { grpc_set_header x-request-id own; proxy_set_header X-Request-ID $msec; }
+--- upstream
+--- response_body_like eval
+qr/\AX-Request-ID: \d+\n\z/
+--- grep_error_log eval
+qr/"(?:proxy|grpc)_set_header [^"]*" .*? let it say \S+/
+--- suppress_stderr
+--- grep_error_log_out eval
+[<<'_EOC_', '']
+"proxy_set_header X-Request-ID $connection" in location "" is sent in the place of the request's id: remove it, or let it say $forktail_id
+"proxy_set_header X-Request-ID $msec" in location "/own" is sent in the place of the request's id: remove it, or let it say $forktail_id
+"grpc_set_header x-request-id own" in location "/own" is sent in the place of the request's id: remove it, or let it say $forktail_id
+_EOC_
+
+
+
+=== TEST 25: one that says the id is not
+--- config
+    forktail on;
+    location / {
+        proxy_pass http://unix:$TEST_NGINX_HTML_DIR/up.sock;
+        proxy_set_header X-Request-ID $request_id;
+    }
+    location /a { proxy_set_header X-Request-ID $forktail_id; }
+    location /b { proxy_set_header X-Request-ID $http_x_request_id; }
+    location /c { proxy_set_header X-Request-ID ""; proxy_set_header X-Other 1; }
+--- upstream
+--- response_body_like eval
+qr/\AX-Request-ID: $::Hex\n\z/
+--- no_error_log eval
+qr/in the place of the request's id/
+
+
+
+=== TEST 26: nor is any where forktail is off, or has another header
+--- http_config
+    server { proxy_set_header X-Request-ID $msec; }
+--- config
+    forktail on;
+    forktail_header X-Correlation-ID;
+    location / {
+        proxy_pass http://unix:$TEST_NGINX_HTML_DIR/up.sock;
+        proxy_set_header X-Request-ID own;
+    }
+--- upstream
+--- response_body_like eval
+qr/\AX-Request-ID: own\nX-Correlation-ID: $::Hex\n\z/
+--- no_error_log eval
+qr/in the place of the request's id/

@@ -6,7 +6,7 @@ use Pass;
 
 no_long_string();
 repeat_each(2);
-plan tests => repeat_each() * 39;
+plan tests => repeat_each() * 49;
 run_tests();
 
 __DATA__
@@ -162,3 +162,54 @@ location / { include $FindBin::Bin/../../conf/nginx/forktail_uwsgi_params; uwsgi
 --- app: REQUEST_METHOD REQUEST_ID
 --- response_body_like eval
 qr/\AREQUEST_METHOD=GET\nREQUEST_ID=[0-9a-f]{32}\n\z/
+
+
+
+=== TEST 14: timeouts and parameters that only uwsgi_pass knows are named
+--- http_config
+uwsgi_read_timeout 5m;
+--- pass
+uwsgi_param APP_ENV staging;
+uwsgi_param UWSGI_SCRIPT app;
+uwsgi_buffering off;
+uwsgi_send_timeout 60s;
+forktail_param UWSGI_SCRIPT app;
+--- app: UWSGI_SCRIPT APP_ENV
+--- response_body
+UWSGI_SCRIPT=app
+--- grep_error_log eval
+qr/"[^"]*" does nothing .*? write "[^"]*"/
+--- suppress_stderr
+--- grep_error_log_out eval
+[<<'_EOC_', '']
+"uwsgi_read_timeout" does nothing in location "/", whose requests go by "forktail_pass": write "forktail_read_timeout"
+"uwsgi_buffering" does nothing in location "/", whose requests go by "forktail_pass": write "forktail_buffering"
+"uwsgi_param APP_ENV" does nothing in location "/", whose requests go by "forktail_pass": write "forktail_param APP_ENV"
+_EOC_
+
+
+
+=== TEST 15: what is sent anyway, or said by forktail's directive, is not
+--- http_config
+include /etc/nginx/uwsgi_params;
+uwsgi_read_timeout 5m;
+--- pass
+forktail_read_timeout 4m;
+if ($arg_a) { set $b 1; }
+--- app: QUERY_STRING
+--- response_body
+QUERY_STRING=
+--- no_error_log eval
+qr/does nothing/
+
+
+
+=== TEST 16: nor is a location that goes by uwsgi_pass
+--- config
+uwsgi_read_timeout 5m;
+location / { uwsgi_pass unix:$TEST_NGINX_HTML_DIR/app.sock; uwsgi_param APP_ENV staging; }
+--- app: APP_ENV
+--- response_body
+APP_ENV=staging
+--- no_error_log eval
+qr/does nothing/

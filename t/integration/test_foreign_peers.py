@@ -12,6 +12,7 @@ from dispatch_support import APP
 from lib.tools import give_up, need
 from lib.waiting import LIMIT, free_port, wait_for
 
+ROOT = Path(__file__).resolve().parents[2]
 APACHE_MODULES = Path("/usr/lib/apache2/modules")
 
 
@@ -27,6 +28,21 @@ def stock_nginx(server, nginx, echo_app):
         forktail off; client_max_body_size 0;
         location / {{ include /etc/nginx/uwsgi_params; uwsgi_pass unix:{app.dial()}; }}""")
     return app, web.port
+
+
+def test_behind_stock_uwsgi_pass_nginx_and_server_have_one_id(server, nginx):
+    """As the README says: nothing but the include of the parameters that come with forktail."""
+    app = server()
+    web = nginx(server_conf=f"""location / {{
+        include {ROOT}/conf/nginx/forktail_uwsgi_params; uwsgi_pass unix:{app.dial()};
+    }}""")
+    client = [{}, {"X-Request-ID": "client-1234", "REQUEST-ID": "client-5678"}, {"Request_Id": "client-5678"}]
+    ids = [web.get(headers=headers).headers.get_all("X-Request-ID") for headers in client]
+    assert all(len(one) == 1 for one in ids), ids
+    in_nginx = [line["request_id"] for line in web.wait_access(3)]
+    in_server = [line["request_id"] for line in app.wait_lines(3, event="request")]
+    assert [one for one, in ids] == in_nginx == in_server
+    assert not set(in_nginx) & {"client-1234", "client-5678"}
 
 
 @pytest.fixture

@@ -236,6 +236,22 @@ def test_a_response_that_nginx_does_not_read_is_not_left_in_the_connection(two_r
     assert server.connections == len(server.requests) == 4
 
 
+def test_connections_to_a_block_that_a_variable_names_are_kept(tmp_path):
+    def serve(s, r):
+        s.sendall(response())
+
+    http = f"""
+        upstream app {{ server unix:{tmp_path}/app.sock; keepalive 4; }}
+        map $arg_to $target {{ default app; direct unix:{tmp_path}/app.sock; }}
+    """
+    with Server(tmp_path / "app.sock", serve) as server, Nginx(
+            tmp_path, http, "location / { forktail_pass $target; }") as nginx:
+        assert [nginx.get().body for _ in range(3)] == [b"hello"] * 3
+        assert server.connections == 1
+        assert nginx.get("/?to=direct").body == b"hello"
+    assert ["UWSGI_KEEP_CONN" in r.variables for r in server.requests] == [True] * 3 + [False]
+
+
 def test_without_keepalive_the_server_is_not_told_to_keep(tmp_path):
     def serve(s, r):
         s.sendall(response())

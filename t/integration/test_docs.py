@@ -23,6 +23,8 @@ NOT_RUN = {
     ("CONTRIBUTING.md", "script/test-on trixie"): "runs all tests in a container",
     ("CONTRIBUTING.md", "cmake --preset asan"): "takes hours; script/test builds the same presets",
     ("CONTRIBUTING.md", "script/nginx-test --valgrind"): "ten seconds for each test",
+    ("docs/recipes.md", "gunicorn"): "the application before it is run by it",
+    ("docs/options.md", "Syntax:"): "test_conf.py starts a server with all of them, and t/unit/cli_serve_options_test.cc knows defaults",
     ("docs/dispatch.md", "free ── allocate"): "a diagram of states; t/unit/dispatch_kept_table_test.cc walks through it",
     ("docs/doctor.md", "$ curl http://127.0.0.1:"): "test_doctor_docs.py runs the whole walk",
     ("docs/doctor.md", "$ forktail doctor --pid "): "test_doctor_docs.py runs the whole walk",

@@ -86,6 +86,8 @@ struct Options {
 
   // The same options as INI text, for a worker that is exec'ed.
   std::string as_ini;
+
+  bool operator==(const Options&) const = default;
 };
 
 // Changes the mode in `options` and in its INI text.

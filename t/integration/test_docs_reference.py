@@ -1,0 +1,126 @@
+"""Each name that the reference pages have is one of the program's, and the other way round."""
+
+import json
+import re
+import subprocess
+
+import pytest
+
+from lib.app import ROOT
+from lib.events import EVERYWHERE
+from lib.hold import Held, release
+from lib.tools import need
+from lib.waiting import free_port, wait_for
+from test_stats import get, samples, stats
+
+NAME = re.compile(r"`(\w+)`")
+
+
+def section(page, title):
+    text = (ROOT / "docs" / page).read_text()
+    return re.search(rf"^#+ {re.escape(title)}\n(.*?)(?=^#|\Z)", text, re.M | re.S)[1]
+
+
+def first_column(text):
+    """The names in the first column of its table."""
+    rows = re.findall(r"^\| (`[^|]*) \|", text, re.M)
+    return [name for row in rows for name in NAME.findall(row)]
+
+
+def test_options_commands_and_manual_pages_say_what_the_program_says(build_dir, environment):
+    result = subprocess.run([ROOT / "script/reference"], env={**environment, "FORKTAIL_BUILD": str(build_dir)}, text=True,
+                            capture_output=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("name", ["forktail.1", "forktail.ini.5"])
+def test_a_manual_page_is_well_formed_and_shows_its_name(name, environment):
+    page = ROOT / "docs/man" / name
+    result = subprocess.run([need("man"), "--warnings", "-E", "UTF-8", "-l", page], text=True, capture_output=True,
+                            env={**environment, "MANWIDTH": "100", "LANG": "C.UTF-8"}, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert f"{name[:-2]} - " in result.stdout
+
+
+def test_the_environment_on_the_page_of_commands_is_read_by_the_program():
+    names = NAME.findall(re.search(r"\| environment \|.*?\n\n", (ROOT / "docs/commands.md").read_text(), re.S)[0])
+    source = "".join(path.read_text() for house in ("cli", "story") for path in (ROOT / "backend" / house).rglob("*.cc"))
+    for name in [name for name in names if name.isupper()]:
+        assert f'"{name}"' in source, name
+
+
+def test_the_fields_of_every_log_line_are_those_of_the_page():
+    named = set(first_column(section("logs.md", "JSON (`log-format = json`, the default)")))
+    assert named == EVERYWHERE - {"event"}
+
+
+def test_the_fields_of_nginxs_line_are_those_of_the_page():
+    written = re.findall(r'"(\w+)":', (ROOT / "conf/nginx/forktail_log.conf").read_text())
+    assert first_column(section("logs.md", "nginx's line of a request")) == written
+
+
+@pytest.fixture
+def held(server, hold_app):
+    """A server with a request that is under way."""
+    app = server(app=hold_app, stats="stats.sock", stats_http=f"127.0.0.1:{free_port()}")
+    Held(app, "held-for-a-look")
+    wait_for(lambda: stats(app)["workers"][0]["status"] == "busy", "busy worker")
+    yield app
+    release(app)
+
+
+ZEROES = "Fields that only uWSGI can fill are there and 0"
+
+
+def test_the_fields_of_the_stats_are_those_of_the_page(held):
+    zeroes = set(NAME.findall(re.search(rf"{ZEROES}(.*?)\n\n", (ROOT / "docs/stats.md").read_text(), re.S)[1]))
+    told = stats(held)
+    seen = {"The object": told, "A socket": told["sockets"][0], "A worker": told["workers"][0],
+            "A core": told["workers"][0]["cores"][0]}
+    for title, fields in seen.items():
+        named = set(first_column(section("stats.md", title)))
+        assert named == set(fields) - zeroes, title
+    for fields in seen.values():
+        for name in zeroes & set(fields):
+            assert fields[name] in (0, []), name
+
+
+def test_the_metrics_are_those_of_the_page_with_their_types_and_labels(held):
+    text = get(held, "/metrics").body
+    types = dict(re.findall(r"# TYPE (\w+) (\w+)", text if isinstance(text, str) else text.decode()))
+    labels = {}
+    for sample in samples(text):
+        name, _, rest = sample.partition("{")
+        labels.setdefault(name, set()).update(re.findall(r'(\w+)="', rest))
+    rows = re.findall(r"^\| `(forktail_\w+)` \| (\w+) \|([^|]*)\|", section("stats.md", "Metrics"), re.M)
+    assert {name: (kind, set(NAME.findall(label))) for name, kind, label in rows} == {
+        name: (kind, labels[name]) for name, kind in types.items()}
+
+
+def test_the_metrics_are_what_prometheus_reads(held):
+    parser = pytest.importorskip("prometheus_client.parser")
+    text = get(held, "/metrics").body
+    families = {family.name: family for family in parser.text_string_to_metric_families(
+        text if isinstance(text, str) else text.decode())}
+    assert families["forktail_requests"].type == "counter"
+    assert [sample.labels for sample in families["forktail_workers"].samples] == [
+        {"status": status} for status in ("idle", "busy", "cheap", "leaving")]
+
+
+def test_there_is_one_place_for_the_version(forktail, server):
+    version = re.search(r"project\(forktail VERSION ([\d.]+)", (ROOT / "CMakeLists.txt").read_text())[1]
+    assert subprocess.run([forktail, "--version"], text=True, capture_output=True, check=True).stdout == f"forktail {version}\n"
+    assert re.search(rf"^## {re.escape(version)}", (ROOT / "CHANGELOG.md").read_text(), re.M), "CHANGELOG.md lacks it"
+    for page in ("forktail.1", "forktail.ini.5"):
+        assert f'"forktail {version}"' in (ROOT / "docs/man" / page).read_text()
+    assert stats(server(stats="stats.sock"))["version"] == f"forktail {version}"
+    minor = version.rpartition(".")[0]
+    assert f"find_package(forktail {minor} REQUIRED)" in (ROOT / "docs/application.md").read_text()
+    assert f"version {minor}" in (ROOT / "README.md").read_text()
+    assert set(re.findall(r"Appeared in:  ([\d.]+)", (ROOT / "docs/nginx-directives.md").read_text())) <= {minor}
+
+
+def test_the_page_of_the_log_shows_a_line_that_is_json():
+    (line,) = re.findall(r'^    (\{"ts".*\})$', (ROOT / "docs/logs.md").read_text(), re.M)
+    assert list(json.loads(line)) == [name for name in ("ts", "level", "request_id", "pid", "tid", "worker", "gen", "seq", "src",
+                                                        "msg")]

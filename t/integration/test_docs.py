@@ -84,6 +84,13 @@ def test_what_a_page_says_works_as_it_stands(machine, block):
     page_kinds.run(machine, block)
 
 
+# test_tls_sidecar.py serves by the one that is no part of http {}.
+@pytest.mark.parametrize("path", sorted(set(ROOT.glob("conf/nginx/*.conf")) - {ROOT / "conf/nginx/tls_stream.conf"}),
+                         ids=lambda path: path.name)
+def test_an_example_of_conf_nginx_is_taken_as_it_is(nginx_machine, path):
+    page_kinds.accepted(nginx_machine, f"{page_kinds.MODULE}\nevents {{}}\nhttp {{\n{path.read_text()}\n}}")
+
+
 @pytest.mark.parametrize("block", parameters(of_directives=True))
 def test_the_example_of_each_directive_is_taken_by_nginx(nginx_machine, block):
     page_kinds.run(nginx_machine, block)

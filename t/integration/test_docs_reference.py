@@ -124,3 +124,44 @@ def test_the_page_of_the_log_shows_a_line_that_is_json():
     (line,) = re.findall(r'^    (\{"ts".*\})$', (ROOT / "docs/logs.md").read_text(), re.M)
     assert list(json.loads(line)) == [name for name in ("ts", "level", "request_id", "pid", "tid", "worker", "gen", "seq", "src",
                                                         "msg")]
+
+
+MULTIPLES = {"KiB": 1024, "m": 1 << 20, "s": 1}
+
+
+def numbers_of(text):
+    """"5,120" and "64 KiB" as numbers, "30 s" as 30."""
+    found = re.findall(r"(\d[\d,]*)(?: ?(KiB|m|s)\b)?", text)
+    return [int(number.replace(",", "")) * MULTIPLES.get(unit, 1) for number, unit in found]
+
+
+def constant(name, path):
+    """Of the source, in bytes or seconds; the one of 64 bits without a unit is in nanoseconds."""
+    kind, value = re.search(rf"constexpr ([\w:<> ]+) {name}(?: = |\{{)([^;}}]+)", (ROOT / path).read_text()).groups()
+    number = eval(re.sub(r"(?<=\d)'(?=\d)|(?<=\d)U?L?L?\b(?!\d)|std::size_t\{(\d+)\}", r"\1", value))
+    per_unit = 1000 if "milliseconds" in kind else 10**9 if "int64_t" in kind else 1
+    return number // per_unit
+
+
+def test_the_limits_that_the_program_has_of_itself_are_those_of_the_page():
+    rows = re.findall(r"^\| [^|]* \| ([^|]*) \| ([^|]*) in ((?:id|backend|ngx_module)/[\w/.]+)", (ROOT / "docs/limits.md").read_text(),
+                      re.M)
+    checked = 0
+    for limit, names, path in rows:
+        wanted = [constant(name, path) for name in re.findall(r"`(k\w+)`", names)]
+        assert set(wanted) <= set(numbers_of(limit)), (limit, names, wanted)
+        checked += len(wanted)
+        for room in re.findall(r"`(Text<\d+>)`", names):
+            assert room in (ROOT / path).read_text(), room
+            assert int(room[5:-1]) in numbers_of(limit)
+    assert checked > 15
+
+
+def test_the_limits_that_options_set_are_the_options_defaults():
+    defaults = dict(re.findall(r"Syntax: +([\w-]+) = .*\n(?:.*\n)*?    Default: +(.*)", (ROOT / "docs/options.md").read_text()))
+    checked = 0
+    for limit, names in re.findall(r"^\| [^|]* \| ([^|]*) \| `([a-z-]+)`", (ROOT / "docs/limits.md").read_text(), re.M):
+        if defaults.get(names, "").rstrip("smh").isdigit() and not limit.startswith("1 to"):
+            assert limit.replace(",", "").split()[0].rstrip(",") == defaults[names], (limit, names)
+            checked += 1
+    assert checked > 6

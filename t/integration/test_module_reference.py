@@ -38,6 +38,21 @@ def test_every_directive_is_in_the_reference_with_its_contexts_and_nothing_else_
         assert reference[name][1] == contexts, name
 
 
+def test_every_variable_is_in_the_reference_and_has_a_value_of_its_kind(nginx):
+    sources = "".join(path.read_text() for path in (ROOT / "ngx_module").glob("*.cc"))
+    made = set(re.findall(r'\{ngx_string\("(forktail_\w+)"\), offsetof', sources)) | {"forktail_queue_time"}
+    table = (ROOT / "docs/nginx-directives.md").read_text().partition("## Variables")[2]
+    named = re.findall(r"^\| `\$(\w+)` \|", table, re.M)
+    assert set(named) == made | {"request_id"}
+    web = nginx(http_conf="forktail_trace_context on;",
+                server_conf='location / { return 200 "' + "\n".join(f"{name}=${name}" for name in named) + '"; }')
+    shown = dict(line.split("=", 1) for line in web.get("/", headers={"X-Request-ID": "no id"}).body.decode().splitlines())
+    assert re.fullmatch("[0-9a-f]{32}", shown["forktail_id"]) and shown["request_id"] == shown["forktail_id"]
+    assert (shown["forktail_id_source"], shown["forktail_client_id"]) == ("replaced", "no id")
+    assert shown["forktail_traceparent"] == f"00-{shown['forktail_trace_id']}-{shown['forktail_span_id']}-02"
+    assert shown["forktail_trace_id"] == shown["forktail_id"] and shown["forktail_queue_time"] == ""
+
+
 def test_every_entry_says_syntax_default_version_and_an_example():
     for name, (body, _) in in_reference().items():
         assert re.search(rf"\n    Syntax: +{name}\b.*;\n", body), name

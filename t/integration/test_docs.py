@@ -12,7 +12,7 @@ import pytest
 from lib import page_kinds, page_scenes
 from lib.app import ROOT
 from lib.machine import Machine, need_machine, stage
-from lib.pages import blocks, pages
+from lib.pages import block_that_begins, blocks, pages
 
 # Blocks, by page and beginning, and why they are not run.
 NOT_RUN = {
@@ -94,6 +94,21 @@ def test_an_example_of_conf_nginx_is_taken_as_it_is(nginx_machine, path):
 @pytest.mark.parametrize("block", parameters(of_directives=True))
 def test_the_example_of_each_directive_is_taken_by_nginx(nginx_machine, block):
     page_kinds.run(nginx_machine, block)
+
+
+def test_the_readmes_first_configuration_works_within_debians_own(machine):
+    page_scenes.uwsgi_shop(machine)
+    stock, site = "/etc/nginx/nginx.conf", "/etc/nginx/sites-available/default"
+    load, http, location = re.fullmatch(r"(load_module.*;)\n\nhttp \{\n(.*?)\n    server \{\n(.*?)    \}\n\}",
+                                        block_that_begins("README.md", "load_module").text, re.S).groups()
+    machine.write(stock, load + "\n" + machine.read(stock).replace("http {", "http {\n" + http, 1), user="root")
+    machine.write(site, re.sub(r"\tlocation / \{.*?\n\t\}", lambda _: location, machine.read(site), count=1, flags=re.S), user="root")
+    machine.do("sudo nginx -t && sudo nginx")
+    machine.wait("(exec 3<>/dev/tcp/127.0.0.1/80)", "nginx that listens")
+    answer = machine.do("curl -sSi http://127.0.0.1/orders/7")
+    found = re.search(r"^X-Request-ID: ([0-9a-f]{32})\r$", answer, re.M)[1]
+    told = machine.wait(f"forktail trace {found} | grep -q ' app ' && forktail trace {found}", "lines of nginx and of the application")
+    assert told.startswith("answered 200"), told
 
 
 def anchors(path):

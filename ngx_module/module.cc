@@ -6,6 +6,8 @@
 
 namespace {
 constexpr char* name(const char* text) { return const_cast<char*>(text); }
+// For people with a file and no sources: `strings` finds it.
+[[gnu::used]] constexpr char kVersion[] = "ngx_http_forktail_module " FORKTAIL_VERSION;
 }  // namespace
 
 extern "C" {

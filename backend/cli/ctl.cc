@@ -43,6 +43,7 @@ void add_ctl_command(CLI::App& forktail, int& exit_code) {
   CLI::App* command =
       forktail.add_subcommand("ctl", "ask a running server for something and wait for the outcome");
   command->require_subcommand(1);
+  command->footer("Exit code: 0 done, 1 failed with the reason, 2 the command line is wrong.");
   const auto control = std::make_shared<std::string>();
   command->add_option("-c,--control", *control, "the server's control socket")
       ->envname("FORKTAIL_CONTROL")

@@ -32,6 +32,10 @@ void add_serve_command(CLI::App& forktail, const std::vector<std::string>& argum
   const auto unread = std::make_shared<Unread>();
   declare_config_option(*command, unread->file);
   declare_serve_options(*command, unread->options);
+  command->footer(
+      "Exit code: 0 it was told to stop and has, 1 it could not start or go on, 2 the command "
+      "line\n"
+      "or the file is wrong.");
   command->callback([unread, &arguments, &exit_code] {
     const std::string directory = std::filesystem::current_path().string();
     const bool handed_over = server::sockets_are_handed_over();
@@ -54,6 +58,8 @@ void add_check_command(CLI::App& forktail, const std::vector<std::string>& argum
   const auto unread = std::make_shared<Unread>();
   declare_config_option(*command, unread->file);
   declare_serve_options(*command, unread->options);
+  command->footer(
+      "Exit code: 0 the configuration is good, 1 it is not, 2 the command line is wrong.");
   command->callback([unread, &arguments, &exit_code] {
     try {
       const server::Options options =

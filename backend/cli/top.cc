@@ -176,6 +176,7 @@ void add_top_command(CLI::App& forktail, int& exit_code) {
           "how long until it is shown again (default 1s)")
       ->type_name("TIME");
   command->add_flag("--json", options->json, "the stats as they are, once");
+  command->footer("Exit code: 0 shown, 1 the server does not answer, 2 the command line is wrong.");
   command->callback([options, &exit_code] { exit_code = run(*options); });
 }
 

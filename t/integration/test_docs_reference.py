@@ -11,6 +11,7 @@ from lib.events import EVERYWHERE
 from lib.hold import Held, release
 from lib.tools import need
 from lib.waiting import free_port, wait_for
+from test_install import HELLO
 from test_stats import get, samples, stats
 
 NAME = re.compile(r"`(\w+)`")
@@ -107,13 +108,56 @@ def test_the_metrics_are_what_prometheus_reads(held):
         {"status": status} for status in ("idle", "busy", "cheap", "leaving")]
 
 
-def test_there_is_one_place_for_the_version(forktail, server):
+# What ends each command in which way. {running} is a server's socket, {control} its control socket, {logs} a folder
+# of logs with the request {id}.
+ENDS = {
+    "serve": {1: ["--app", "nowhere.so", "--socket", "x.sock", "--allow-root"], 2: ["--no-such-option"]},
+    "check": {0: ["--app", "{app}", "--socket", "x.sock", "--allow-root"], 1: ["--app", "nowhere.so", "--socket", "x.sock",
+                                                                           "--allow-root"], 2: ["--no-such-option"]},
+    "request": {0: ["--socket", "{running}", "/"], 1: ["--socket", "nowhere.sock", "/"], 2: ["/"],
+                22: ["--socket", "{running}", "--fail", "/throw"]},
+    "ctl": {0: ["-c", "{control}", "status"], 1: ["-c", "nowhere.sock", "status"], 2: ["-c", "{control}", "sing"]},
+    "top": {0: ["-s", "{stats}"], 1: ["-s", "nowhere.sock"], 2: ["--no-such-option"]},
+    "trace": {0: ["{id}", "--logs", "{logs}"], 1: ["ffffffff", "--logs", "{logs}"], 2: ["--logs", "{logs}"]},
+    "slow": {0: ["--logs", "{logs}"], 1: ["--logs", "{empty}"], 2: ["--over", "x"]},
+    "errors": {0: ["--logs", "{logs}"], 1: ["--logs", "{empty}"], 2: ["-n", "x"]},
+    "at": {0: ["2026-11-28T06:00:00Z", "--around", "1h", "--logs", "{logs}"], 1: ["2020-01-01T00:00:00Z", "--logs", "{logs}"],
+           2: []},
+    "verify": {0: ["--logs", "{whole}"], 1: ["--logs", "{logs}"], 2: ["-n", "x"]},
+    "doctor": {0: ["--app", "{safe}"], 1: ["--app", "{app}"], 2: ["--app", "nowhere.so"]},
+}
+
+
+@pytest.fixture
+def places(server, forkfacts, build_app, tmp_path):
+    app = server(control="control.sock", stats="stats.sock")
+    crash = ROOT / "t/story/endings/crash"
+    (tmp_path / "empty").mkdir()
+    return {"app": forkfacts, "safe": build_app(HELLO), "running": app.dial(), "control": app.home / "control.sock", "stats": app.home / "stats.sock",
+            "logs": crash, "id": (crash / "id").read_text().strip(), "empty": tmp_path / "empty",
+            "whole": ROOT / "t/story/endings/answered"}
+
+
+def test_each_command_ends_with_the_exit_codes_that_its_help_names(forktail, places, environment, tmp_path):
+    for command, ends in ENDS.items():
+        told = subprocess.run([forktail, command, "--help"], text=True, capture_output=True, check=True).stdout
+        footer = told.rpartition("Exit code")[2]
+        for code, words in ends.items():
+            result = subprocess.run([forktail, command, *(word.format(**places) for word in words)], cwd=tmp_path, text=True,
+                                    env=environment, capture_output=True, timeout=60, check=False)
+            assert result.returncode == code, (command, code, result)
+            assert re.search(rf"\b{code}\b", footer) or f"with {code}" in told, (command, code, footer)
+
+
+def test_there_is_one_place_for_the_version(forktail, build_dir, server):
     version = re.search(r"project\(forktail VERSION ([\d.]+)", (ROOT / "CMakeLists.txt").read_text())[1]
     assert subprocess.run([forktail, "--version"], text=True, capture_output=True, check=True).stdout == f"forktail {version}\n"
     assert re.search(rf"^## {re.escape(version)}", (ROOT / "CHANGELOG.md").read_text(), re.M), "CHANGELOG.md lacks it"
     for page in ("forktail.1", "forktail.ini.5"):
         assert f'"forktail {version}"' in (ROOT / "docs/man" / page).read_text()
     assert stats(server(stats="stats.sock"))["version"] == f"forktail {version}"
+    module = (build_dir / "ngx_module/ngx_http_forktail_module.so").read_bytes()
+    assert f"ngx_http_forktail_module {version}\0".encode() in module
     minor = version.rpartition(".")[0]
     assert f"find_package(forktail {minor} REQUIRED)" in (ROOT / "docs/application.md").read_text()
     assert f"version {minor}" in (ROOT / "README.md").read_text()

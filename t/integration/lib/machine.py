@@ -112,14 +112,19 @@ class Machine:
         assert code == 0, f"exit code {code} of:\n{textwrap.indent(script, '    ')}\n{output}"
         return output
 
+    def read_bytes(self, path):
+        return subprocess.run([*self.inside("root"), "cat", path], env=self.environment, capture_output=True, check=True).stdout
+
     def read(self, path):
-        return subprocess.run([*self.inside("root"), "cat", path], env=self.environment, capture_output=True,
-                              check=True).stdout.decode(errors="replace")
+        return self.read_bytes(path).decode(errors="replace")
+
+    def write_bytes(self, path, data, user="reader"):
+        """`path` is in the tree unless it is absolute."""
+        subprocess.run([*self.inside(user), "bash", "-c", f"cd {TREE} && mkdir -p $(dirname {path}) && cat >{path}"], input=data,
+                       env=self.environment, check=True)
 
     def write(self, path, text, user="reader"):
-        """`path` is in the tree unless it is absolute."""
-        subprocess.run([*self.inside(user), "bash", "-c", f"cd {TREE} && mkdir -p $(dirname {path}) && cat >{path}"], input=text.encode(),
-                       env=self.environment, check=True)
+        self.write_bytes(path, text.encode(), user)
 
     def wait(self, script, what, **options):
         """Until the script succeeds; its output."""

@@ -14,6 +14,7 @@ LINES_NOT_RUN = {
     "cmake --preset release && cmake --build --preset release": "takes minutes; the dev build stands in its place",
     "sudo systemctl": "no systemd runs there; test_systemd.py speaks with the server as systemd does",
 }
+BUILD = "g++ -shared -fPIC hello.cc $(pkg-config --cflags --libs forktail) -o libhello.so"
 MODULE = "load_module modules/ngx_http_forktail_module.so;"
 NGINX = "/etc/nginx/nginx.conf"
 CONTEXT = re.compile(r"(load_module|http|server|location|upstream|map|log_format|access_log|forktail_\w+|\w+_pass)\b[^:]*[{;]")
@@ -44,7 +45,7 @@ def kind_of(block):
 
 def is_long(block):
     """Compiles a good part of the tree."""
-    return block.text.startswith("cmake --preset module")
+    return block.text.startswith(("cmake --preset module", "cd nginx-"))
 
 
 def is_directive(block):
@@ -85,7 +86,7 @@ def script(machine, block):
 def program(machine, block):
     """An application: it is built as the pages say, and asked."""
     machine.write(f"{HOME}/hello.cc", block.text)
-    machine.do(f"cd {HOME} && g++ -shared -fPIC hello.cc $(pkg-config --cflags --libs forktail) -o libhello.so", limit=120)
+    machine.do(BUILD, folder=HOME, limit=120)
     machine.do(f"forktail serve --app {HOME}/libhello.so --socket /tmp/hello.sock 2>/var/tmp/log &")
     machine.wait("forktail request --socket /tmp/hello.sock --ping", "server that serves")
     answer = machine.do("forktail request --socket /tmp/hello.sock --id of-this-request /")

@@ -13,6 +13,9 @@ namespace forktail {
 struct IdMainConf {
   ngx_flag_t override_request_id;
   ngx_http_get_variable_pt builtin_request_id;  // what $request_id yields where forktail is off
+  // In whose place ours stands. Of this configuration, since one that is read and then refused, in
+  // the same process, can have others.
+  ngx_http_handler_pt rewrite_handler;
 };
 
 struct IdSrvConf {

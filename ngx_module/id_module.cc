@@ -7,11 +7,11 @@
 namespace forktail {
 namespace {
 
-ngx_http_handler_pt g_next_rewrite_handler;
-
 ngx_int_t ngx_http_forktail_rewrite_handler(ngx_http_request_t* r) {
+  const auto* conf =
+      static_cast<const IdMainConf*>(ngx_http_get_module_main_conf(r, ngx_http_forktail_module));
   const ngx_int_t rc = ngx_http_forktail_handler(r);
-  return rc == NGX_DECLINED ? g_next_rewrite_handler(r) : rc;
+  return rc == NGX_DECLINED ? conf->rewrite_handler(r) : rc;
 }
 
 ngx_array_t* phase_handlers(ngx_conf_t* cf, ngx_http_phases phase) {
@@ -38,7 +38,8 @@ ngx_int_t wrap_first_rewrite_handler(ngx_conf_t* cf) {
     return add_handler(cf, NGX_HTTP_REWRITE_PHASE);
   }
   auto* first = static_cast<ngx_http_handler_pt*>(handlers->elts) + handlers->nelts - 1;
-  g_next_rewrite_handler = *first;
+  static_cast<IdMainConf*>(ngx_http_conf_get_module_main_conf(cf, ngx_http_forktail_module))
+      ->rewrite_handler = *first;
   *first = ngx_http_forktail_rewrite_handler;
   return NGX_OK;
 }

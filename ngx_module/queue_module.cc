@@ -27,11 +27,10 @@ void on_wake() { for_each_zone(const_cast<const ngx_cycle_t*>(ngx_cycle), advanc
 ngx_int_t ngx_http_forktail_queue_init(ngx_conf_t* cf) {
   const auto* conf = static_cast<const QueueMainConf*>(
       ngx_http_conf_get_module_main_conf(cf, ngx_http_forktail_queue_module));
-  if (conf->zones.nelts == 0) {
-    return NGX_OK;
-  }
+  // Without a queue, too: the chain of filters is the process's, and a configuration that is
+  // refused must leave behind what the one before it needs.
   install_queue_filter();
-  return prepare_seats(cf);
+  return conf->zones.nelts == 0 ? NGX_OK : prepare_seats(cf);
 }
 
 // In the master, when nothing can fail any more: gives all queues their limits.

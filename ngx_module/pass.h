@@ -17,6 +17,10 @@ struct PassMainConf {
   const ngx_module_t* keepalive;  // nginx's cache of connections, where nginx has it
 };
 
+struct PassSrvConf {
+  ngx_http_upstream_init_peer_pt init_peer;  // of an upstream block, in whose place ours stands
+};
+
 // What it takes to speak TLS to the server, beyond what nginx's upstream keeps itself.
 struct TlsConf {
   bool wanted;  // forktail_pass says suwsgi://, or is made of variables that may say so
@@ -51,7 +55,8 @@ struct PassContext {
   u_char* sent;     // where the packet says when it was made
   ngx_http_status_t status;
   ngx_http_chunked_t chunked;
-  bool keep_conn;       // the connection may be kept, and the server was told so
+  ngx_event_free_peer_pt free_peer;  // in whose place ours stands
+  bool keep_conn;                    // the connection may be kept, and the server was told so
   bool asked_head;      // the packet's REQUEST_METHOD is HEAD, whatever the client's is
   bool interim;         // the head being read is a 1xx one
   ngx_uint_t interims;  // how many there have been
@@ -109,6 +114,12 @@ ngx_int_t ngx_http_forktail_pass_process_head(ngx_http_request_t* r);
 bool has_no_body(const ngx_http_request_t* r);
 // To be called when a response has been read to its exact end.
 void keep_connection(ngx_http_request_t* r);
+
+// pass_retry.cc
+// Sees to it that a request which has killed a server's process is not offered to the next one.
+void guard_peers(ngx_conf_t* cf);
+// Takes notice of a header of a response.
+void note_gives_back(ngx_http_request_t* r, const ngx_table_elt_t& header);
 
 // pass_body.cc
 ngx_int_t ngx_http_forktail_pass_filter_init(void* context);

@@ -140,10 +140,15 @@ void* ngx_http_forktail_pass_create_main_conf(ngx_conf_t* cf) {
   return ngx_pcalloc(cf->pool, sizeof(PassMainConf));
 }
 
+void* ngx_http_forktail_pass_create_srv_conf(ngx_conf_t* cf) {
+  return ngx_pcalloc(cf->pool, sizeof(PassSrvConf));
+}
+
 // When nginx has the upstream blocks ready, and before locations are merged.
 char* ngx_http_forktail_pass_init_main_conf(ngx_conf_t* cf, void* conf) {
   static_cast<PassMainConf*>(conf)->keepalive =
       find_module(cf->cycle, "ngx_http_upstream_keepalive_module");
+  guard_peers(cf);
   return NGX_CONF_OK;
 }
 
@@ -151,7 +156,7 @@ ngx_http_module_t g_context = {nullptr,
                                nullptr,
                                ngx_http_forktail_pass_create_main_conf,
                                ngx_http_forktail_pass_init_main_conf,
-                               nullptr,
+                               ngx_http_forktail_pass_create_srv_conf,
                                nullptr,
                                ngx_http_forktail_pass_create_loc_conf,
                                ngx_http_forktail_pass_merge_loc_conf};

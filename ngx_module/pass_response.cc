@@ -75,6 +75,7 @@ ngx_int_t take_header(ngx_http_request_t* r) {
   if (rc != NGX_OK) {
     return rc;
   }
+  note_gives_back(r, *h);
   auto* main_conf = static_cast<ngx_http_upstream_main_conf_t*>(
       ngx_http_get_module_main_conf(r, ngx_http_upstream_module));
   const auto* known = static_cast<const ngx_http_upstream_header_t*>(

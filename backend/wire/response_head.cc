@@ -147,6 +147,9 @@ bool compose_head(const Response& response, std::string_view id, bool keep, bool
     }
   }
   append_field(out, "Connection", keep ? "keep-alive" : "close");
+  if (keep) {
+    append_field(out, "Keep-Alive", "gives-back");
+  }
   out += "\r\n";
   return true;
 }

@@ -17,7 +17,9 @@ namespace forktail::wire {
 //
 // The framing is Content-Length; of a stream, `Transfer-Encoding: chunked` to a peer that takes
 // `chunks`, and to any other nothing: its body ends with the connection, so it must not be kept.
-// A connection that is to be kept is said to be: nginx 1.29.7 and later keep none by themselves.
+// A connection that is to be kept is said to be: nginx 1.29.7 and later keep none by themselves;
+// and `Keep-Alive: gives-back`, that a line end comes before such a connection is closed: where
+// none came, the process has died, and forktail_pass does not send the request to another one.
 // HEAD has what GET would have. 204 has none (RFC 9110, section 8.6), and 304 has one only when the
 // application made a body: it would describe the 200's, which an empty one does not.
 //

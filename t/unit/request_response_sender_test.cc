@@ -30,7 +30,7 @@ const std::string kError =
     "X-Request-ID: the-id-of-it\r\n"
     "Content-Type: text/plain\r\n"
     "Content-Length: 51\r\n"
-    "Connection: keep-alive\r\n"
+    "Connection: keep-alive\r\nKeep-Alive: gives-back\r\n"
     "\r\n"
     "500 Internal Server Error\nrequest id: the-id-of-it\n";
 
@@ -91,7 +91,7 @@ TEST_F(SenderTest, SendsAString) {
   EXPECT_EQ(sent.bytes, 5U);
   EXPECT_EQ(received_,
             "HTTP/1.1 200 OK\r\nX-Request-ID: the-id-of-it\r\nContent-Type: text/plain\r\n"
-            "Content-Length: 5\r\nConnection: keep-alive\r\n\r\nhello");
+            "Content-Length: 5\r\nConnection: keep-alive\r\nKeep-Alive: gives-back\r\n\r\nhello");
 }
 
 TEST_F(SenderTest, SendsStringsOfEverySizeWhole) {
@@ -113,7 +113,7 @@ TEST_F(SenderTest, SendsTheHeadAloneForHead) {
   EXPECT_TRUE(sent.whole);
   EXPECT_EQ(received_,
             "HTTP/1.1 200 OK\r\nX-Request-ID: the-id-of-it\r\nTransfer-Encoding: "
-            "chunked\r\nConnection: keep-alive\r\n\r\n");
+            "chunked\r\nConnection: keep-alive\r\nKeep-Alive: gives-back\r\n\r\n");
   EXPECT_FALSE(called);
 }
 
@@ -121,14 +121,16 @@ TEST_F(SenderTest, SendsNoFileForHeadButItsLength) {
   const auto sent = send(Response::file(make("hello"), ""), kHead);
   EXPECT_TRUE(sent.whole);
   EXPECT_EQ(sent.bytes, 0U);
-  EXPECT_THAT(received_, testing::EndsWith("Content-Length: 5\r\nConnection: keep-alive\r\n\r\n"));
+  EXPECT_THAT(received_,
+              testing::EndsWith(
+                  "Content-Length: 5\r\nConnection: keep-alive\r\nKeep-Alive: gives-back\r\n\r\n"));
 }
 
 TEST_F(SenderTest, SendsNoBodyWith204) {
   send({204, "", "not for you"});
-  EXPECT_EQ(
-      received_,
-      "HTTP/1.1 204 No Content\r\nX-Request-ID: the-id-of-it\r\nConnection: keep-alive\r\n\r\n");
+  EXPECT_EQ(received_,
+            "HTTP/1.1 204 No Content\r\nX-Request-ID: the-id-of-it\r\nConnection: "
+            "keep-alive\r\nKeep-Alive: gives-back\r\n\r\n");
 }
 
 TEST_F(SenderTest, ReplacesWhatCanNotBeSent) {
@@ -150,7 +152,9 @@ TEST_F(SenderTest, SendsAFile) {
 
 TEST_F(SenderTest, SendsAnEmptyFile) {
   EXPECT_TRUE(send(Response::file(make(""), "")).whole);
-  EXPECT_THAT(received_, testing::EndsWith("Content-Length: 0\r\nConnection: keep-alive\r\n\r\n"));
+  EXPECT_THAT(received_,
+              testing::EndsWith(
+                  "Content-Length: 0\r\nConnection: keep-alive\r\nKeep-Alive: gives-back\r\n\r\n"));
 }
 
 TEST_F(SenderTest, CutsTheResponseOfAFileThatShrinks) {
@@ -175,7 +179,7 @@ TEST_F(SenderTest, SendsEachWriteOfAStreamAsAChunk) {
   EXPECT_EQ(sent.bytes, 22U);
   EXPECT_EQ(received_,
             "HTTP/1.1 200 OK\r\nX-Request-ID: the-id-of-it\r\nTransfer-Encoding: "
-            "chunked\r\nConnection: keep-alive\r\n\r\n"
+            "chunked\r\nConnection: keep-alive\r\nKeep-Alive: gives-back\r\n\r\n"
             "5\r\nhello\r\n11\r\nsixteen bytes....\r\n0\r\n\r\n");
 }
 

@@ -42,7 +42,7 @@ TEST(ComposeHead, WritesStatusIdHeadersAndLength) {
             "Set-Cookie: a=1\r\n"
             "Set-Cookie: b=2\r\n"
             "Content-Length: 5\r\n"
-            "Connection: keep-alive\r\n"
+            "Connection: keep-alive\r\nKeep-Alive: gives-back\r\n"
             "\r\n");
 }
 
@@ -92,7 +92,7 @@ TEST(ComposeHead, DropsTheHeadersThatAreTheServers) {
             "X-Request-ID: 0123456789abcdef\r\n"
             "X-Request-ID2: mine\r\n"
             "Content-Length: 0\r\n"
-            "Connection: keep-alive\r\n"
+            "Connection: keep-alive\r\nKeep-Alive: gives-back\r\n"
             "\r\n");
 }
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import subprocess
 
 import pytest
@@ -209,3 +210,18 @@ def test_the_limits_that_options_set_are_the_options_defaults():
             assert limit.replace(",", "").split()[0].rstrip(",") == defaults[names], (limit, names)
             checked += 1
     assert checked > 6
+
+
+def test_the_defaults_that_the_help_names_are_those_of_the_options_page():
+    reference = runpy.run_path(str(ROOT / "script/reference"))
+    defaults = {option.name: option.default for _, options in reference["options_by_section"]() for option in options}
+    checked = 0
+    for names, _, what in reference["Help"]("serve").entries:
+        name = next((one[2:] for one in names.split(",") if one.startswith("--")), None)
+        if told := re.search(r"\(default:? (\w+)[;)]", what):
+            assert told[1] in defaults[name] or (told[1], defaults[name]) == ("0", "never"), (names, what)
+            checked += 1
+        elif told := re.search(r"`(\w+)`[^`(]*\(default\)|(\w+) \(default\)|`(\w+)`, default\)", what):
+            assert defaults[name] in told.groups(), (names, what)
+            checked += 1
+    assert checked > 15

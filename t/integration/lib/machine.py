@@ -12,7 +12,7 @@ import textwrap
 
 from lib.app import ROOT
 from lib.processes import children_of
-from lib.tools import give_up, need
+from lib.tools import give_up, need, need_root
 from lib.waiting import LIMIT, wait_for
 
 HOME = "/home/reader"
@@ -77,8 +77,6 @@ def stage(build_dir, folder):
 
 class Machine:
     def __init__(self, folder, staged, build_dir, environment):
-        if os.geteuid() != 0:
-            give_up("only root can give a page a machine of its own")
         self.environment = {**{name: value for name, value in environment.items() if name.startswith("FORKTAIL")},
                             "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin", "HOME": HOME,
                             "LANG": "C.UTF-8", "TZ": "UTC", "COLUMNS": "100"}
@@ -138,5 +136,6 @@ class Machine:
 
 
 def need_machine():
+    need_root()
     for program in ("unshare", "nsenter", "runuser", "sudo", "ip"):
         need(program)

@@ -159,6 +159,8 @@ def test_there_is_one_place_for_the_version(forktail, build_dir, server):
     assert stats(server(stats="stats.sock"))["version"] == f"forktail {version}"
     module = (build_dir / "ngx_module/ngx_http_forktail_module.so").read_bytes()
     assert f"ngx_http_forktail_module {version}\0".encode() in module
+    (package,) = build_dir.rglob("forktail.pc")
+    assert f"\nVersion: {version}\n" in package.read_text()
     minor = version.rpartition(".")[0]
     assert f"find_package(forktail {minor} REQUIRED)" in (ROOT / "docs/application.md").read_text()
     assert f"version {minor}" in (ROOT / "README.md").read_text()

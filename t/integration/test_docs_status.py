@@ -4,7 +4,6 @@ import contextlib
 import re
 import socket
 import threading
-import time
 
 import pytest
 
@@ -46,6 +45,10 @@ class World:
         if self.web:
             text += (self.web.home / "access.log").read_text()
         return text + (self.app.log_text() if self.app else "")
+
+    def go_on(self):
+        """The slow request of SLOW ends."""
+        (self.app.home / "go_on").touch()
 
     def raw(self, data, end=True):
         """Bytes to nginx's port; the answer."""
@@ -130,28 +133,31 @@ def headers_above_packet(world):
     return world.web.get("/", headers={f"X-{n}": "x" * 30000 for n in range(3)}).status
 
 
-def leaves(world, path):
+def leaves(world, path, arrived):
+    """A client that asks, and does not wait for the answer."""
     with socket.create_connection(("127.0.0.1", world.web.port), timeout=LIMIT) as s:
         s.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        time.sleep(0.3)  # it is a client that waits, and then does not any more
+        wait_for(arrived, f"{path} that has arrived")
     wait_for(lambda: any(line["status"] == 499 for line in world.web.access()), "access line of a client that left")
     return 499
 
 
 def client_that_leaves(world):
     world.serve(app=world.build_app(SLOW)), world.front()
-    code = leaves(world, "/slow")
+    code = leaves(world, "/slow", lambda: world.app.log(msg="slow begins"))
+    world.go_on()
     world.app.wait_lines(event="response_not_taken")
     return code
 
 
 def client_that_leaves_the_queue(world):
     world.serve(app=world.build_app(SLOW), processes=1)
-    world.front("location / { forktail_pass app; forktail_queue 10 active=1; }")
+    world.front("location / { forktail_pass app; forktail_queue 10 active=1; } location = /queues { forktail_queue_report; }")
     first = threading.Thread(target=world.web.get, args=("/slow",))
     first.start()
     world.app.wait_log("slow begins")
-    code = leaves(world, "/waits")
+    code = leaves(world, "/waits", lambda: b'"waiting":1' in world.web.get("/queues").body)
+    world.go_on()
     first.join()
     return code
 
@@ -226,6 +232,7 @@ def queue(world, size, timeout):
     first.start()
     world.app.wait_log("slow begins")
     answer = world.web.get("/")
+    world.go_on()
     first.join()
     assert answer.getheader("Retry-After") == "1"
     return answer.status
@@ -253,7 +260,9 @@ def own_503(world):
 
 def slow_upstream(world):
     world.serve(app=world.build_app(SLOW)), world.front("location / { forktail_pass app; forktail_read_timeout 200ms; }")
-    return world.web.get("/slow").status
+    code = world.web.get("/slow").status
+    world.go_on()
+    return code
 
 
 SLOW = """
@@ -265,7 +274,9 @@ class Slow : public forktail::App {
   forktail::Response handle(const forktail::Request& request, forktail::Context&) override {
     if (request.path() == "/slow") {
       spdlog::info("slow begins");
-      usleep(1500000);
+      for (int i = 0; i < 10000 && access("go_on", F_OK) != 0; ++i) {
+        usleep(2000);
+      }
     }
     if (request.path() == "/broken") {
       return forktail::Response(200, "text/plain", "").add_header("X-Broken", "two\\nlines");

@@ -14,7 +14,7 @@ from lib.app import ROOT
 from lib.machine import Machine, need_machine, stage
 from lib.pages import block_that_begins, blocks, pages
 
-# Blocks, by page and beginning, and why they are not run.
+# Blocks, by page (any, when it is empty) and beginning, and why they are not run.
 NOT_RUN = {
     ("README.md", "#include <forktail/app.h>"): "the commands behind it build it, and it is asked behind those",
     ("docs/building.md", "docker-compose up --build"): "test_compose.py runs the containers",
@@ -26,8 +26,6 @@ NOT_RUN = {
     ("docs/recipes.md", "gunicorn"): "the application before it is run by it",
     ("docs/options.md", "Syntax:"): "test_conf.py starts a server with all of them, and t/unit/cli_serve_options_test.cc knows defaults",
     ("docs/dispatch.md", "free ── allocate"): "a diagram of states; t/unit/dispatch_kept_table_test.cc walks through it",
-    ("docs/doctor.md", "$ curl http://127.0.0.1:"): "test_doctor_docs.py runs the whole walk",
-    ("docs/doctor.md", "$ forktail doctor --pid "): "test_doctor_docs.py runs the whole walk",
     ("docs/doctor.md", "forktail doctor --pid MASTER"): "a line of usage; test_docs_commands.py compares the options",
     ("docs/doctor.md", "# the metrics library"): "a list of names; test_doctor_pid.py has such files",
     ("docs/doctor-app.md", "libshop.so: what a fork"): "needs a Redis; test_doctor_app.py looks for the same findings",
@@ -38,11 +36,12 @@ NOT_RUN = {
 
 def beginning(table, block):
     return next((value for (page, first), value in table.items()
-                 if page == block.page and block.text.startswith(first)), None)
+                 if page in (block.page, "") and block.text.startswith(first)), None)
 
 
 ALL = blocks()
-RUN = [block for block in ALL if beginning(NOT_RUN, block) is None]
+# Those of a walk are run by test_doctor_docs.py, one after the other.
+RUN = [block for block in ALL if beginning(NOT_RUN, block) is None and not block.mark.startswith("walk: ")]
 
 
 @pytest.fixture(scope="module")
@@ -147,4 +146,4 @@ def test_at_least_forty_blocks_are_run():
                          ids=["NOT_RUN", "BEFORE", "INSTEAD"])
 def test_each_entry_of_the_tables_is_about_a_block_that_exists(table):
     for page, first in table:
-        assert any(block.page == page and block.text.startswith(first) for block in ALL), (page, first)
+        assert any(page in (block.page, "") and block.text.startswith(first) for block in ALL), (page, first)

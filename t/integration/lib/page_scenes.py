@@ -439,6 +439,6 @@ INSTEAD = {
     ("docs/building.md", "cd nginx-1.29.3"): another_nginx,
     ("docs/uwsgi.md", "sed -i"): renamed_directives,
     ("docs/nginx-pass.md", '{"forktail_queue'): report_of_the_queues,
-    ("docs/operations.md", "[forktail]  "): two_columns,
+    ("", "[forktail]  "): two_columns,
     ("docs/uwsgi.md", "[uwsgi]\nlog-format"): uwsgi_log_format,
 }

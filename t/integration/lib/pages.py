@@ -17,6 +17,7 @@ class Block:
     line: int
     language: str  # of a fenced one
     text: str
+    mark: str  # what a comment in the line before it says
 
     @property
     def first(self):
@@ -51,7 +52,9 @@ def blocks_of(path):
 
 def block(name, fence, lines, start, end):
     text = "\n".join(line if fence is not None else line[4:] for line in lines[start:end])
-    return Block(name, start + 1, fence or "", text.rstrip())
+    above = next((line for line in reversed(lines[:start - (fence is not None)]) if line.strip()), "")
+    mark = re.fullmatch(r"<!-- (.*) -->", above)
+    return Block(name, start + 1, fence or "", text.rstrip(), mark[1] if mark else "")
 
 
 def blocks():

@@ -8,6 +8,7 @@
 """
 
 import re
+import signal
 import stat
 import subprocess
 
@@ -116,3 +117,62 @@ def test_the_fields_of_a_lost_request_are_those_of_the_table(server):
     (lost,) = app.wait_lines(event="lost")
     level, fields = documented()["lost"]
     assert lost["level"] == level and fields == set(list(lost)[list(lost).index("event") + 1:])
+
+
+STREAM = """
+#include <forktail/app.h>
+#include <unistd.h>
+class Streams : public forktail::App {
+ public:
+  forktail::Response handle(const forktail::Request& request, forktail::Context&) override {
+    if (request.path() != "/stream") {
+      return {200, "text/plain", "here"};
+    }
+    return forktail::Response::stream(200, "text/plain", [](forktail::Writer& writer) {
+      for (int i = 0; i < 10000 && access("go_on", F_OK) != 0 && writer.write("piece\\n"); ++i) {
+        usleep(2000);
+      }
+      writer.write("end\\n");
+    });
+  }
+};
+FORKTAIL_APP(Streams)
+"""
+
+
+def begin_stream(app):
+    """A connection on which a part of the stream has come."""
+    s = uwsgi.connect(app.dial())
+    s.sendall(uwsgi.packet(uwsgi.variables("/stream", REQUEST_ID="a-stream-that-runs")))
+    assert b"piece" in s.recv(65536) + s.recv(65536)
+    return s
+
+
+def test_a_stream_is_finished_by_the_generation_that_began_it(server, build_app):
+    app = server(app=build_app(STREAM))
+    with begin_stream(app) as s:
+        app.send_signal(signal.SIGHUP)
+        app.wait_log("generation 2 serves")
+        assert app.get("/").body == b"here"
+        (app.home / "go_on").touch()
+        assert uwsgi.read_to_end(s).endswith(b"end\n")
+
+
+def test_a_stream_that_outlives_the_mercy_of_a_reload_is_cut_and_named(server, build_app):
+    app = server(app=build_app(STREAM), reload_mercy="300ms", worker_reload_mercy="300ms")
+    with begin_stream(app) as s:
+        app.send_signal(signal.SIGHUP)
+        (lost,) = app.wait_lines(event="lost")
+        assert (lost["request_id"], lost["state"]) == ("a-stream-that-runs", "writing")
+        assert not uwsgi.read_to_end(s).endswith(b"end\n")
+        assert app.get("/").status == 200
+
+
+def test_after_a_kill_of_the_master_the_next_start_takes_over_what_stayed(server):
+    app = server(pidfile="pid")
+    app.process.kill()
+    app.process.wait()
+    assert (app.home / "app.sock").exists() and (app.home / "pid").exists()
+    app.start()
+    assert app.get("/").status == 200
+    assert int((app.home / "pid").read_text()) == app.pid

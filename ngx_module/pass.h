@@ -105,7 +105,7 @@ ngx_int_t make_packet(ngx_http_request_t* r);
 // bear the time at which it was first made.
 void stamp_packet(PassContext* context);
 
-// Whether a part of the body of `r` has been passed on already, unbuffered, and is there no more.
+// Whether a part of the body of `r`, or all of it, has been passed on already and is there no more.
 bool body_is_cut(const ngx_http_request_t* r);
 
 // pass_response.cc

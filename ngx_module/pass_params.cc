@@ -250,6 +250,10 @@ bool same_variable(const ngx_str_t& a, const ngx_str_t& b) {
 }
 
 bool body_is_cut(const ngx_http_request_t* r) {
+  const ngx_temp_file_t* file = r->request_body != nullptr ? r->request_body->temp_file : nullptr;
+  if (file != nullptr && file->file.fd == NGX_INVALID_FILE) {
+    return true;  // nginx gives it up with the response: post_action comes after that
+  }
   return r == r->main && r->request_body != nullptr && !r->discard_body &&
          !r->request_body_no_buffering &&
          (r->reading_body || r->headers_in.content_length_n > body_size(r));

@@ -176,8 +176,8 @@ void ngx_http_forktail_pass_start(ngx_http_request_t* r) {
   const bool needs_body = r->method != NGX_HTTP_GET && r->method != NGX_HTTP_HEAD;
   if (needs_body && conf->upstream.pass_request_body && body_is_cut(r)) {
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                  "a part of the request's body has been passed on already, unbuffered, and can "
-                  "not be sent once more");
+                  "a part of the request's body has been passed on already and can not be sent "
+                  "once more");
     ngx_http_finalize_request(r, NGX_HTTP_BAD_GATEWAY);
     return;
   }

@@ -1,9 +1,9 @@
-"""A request whose body was passed on unbuffered, when an error page passes the request to another server: what is
-left of the body is never sent as if it were the whole."""
+"""A request whose body was passed on already, when an error page or post_action passes the request to another server:
+what is left of the body is never sent as if it were the whole."""
 
 import pytest
 
-from pass_support import Nginx, Server, read_exactly, response
+from pass_support import Nginx, Server, read_exactly, response, wait_for
 
 BODY = b"x" * 100_000
 
@@ -33,7 +33,12 @@ def decline(s, request):
     s.sendall(response(b"busy", status="503 Busy"))
 
 
-def post(home, answer, directives, error_page="@spare", method="POST"):
+def accept(s, request):
+    read_exactly(s, len(BODY))
+    s.sendall(response())
+
+
+def post(home, answer, directives, error_page="@spare", method="POST", said=""):
     with Server(home / "app.sock", answer, with_body=False), Spare(home) as spare:
         server = f"""
             client_body_buffer_size 8k;
@@ -42,6 +47,7 @@ def post(home, answer, directives, error_page="@spare", method="POST"):
             location = /spare {{ forktail_pass unix:{home}/spare.sock; }}"""
         with Nginx(home, "", server) as nginx:
             answer = nginx.get("/", method, BODY)
+            wait_for(lambda: said in nginx.errors(), said)
             return answer.status, answer.body, spare.requests, nginx.errors()
 
 
@@ -51,7 +57,7 @@ def test_a_body_that_is_gone_is_an_error(tmp_path, answer):
         forktail_pass unix:{tmp_path}/app.sock; forktail_request_buffering off; forktail_intercept_errors on;""")
     assert status == 502
     assert not requests
-    assert "a part of the request's body has been passed on already, unbuffered" in errors
+    assert "a part of the request's body has been passed on already" in errors
 
 
 def test_it_does_not_matter_who_has_passed_it_on(tmp_path):
@@ -59,7 +65,15 @@ def test_it_does_not_matter_who_has_passed_it_on(tmp_path):
         proxy_pass http://127.0.0.1:1; proxy_http_version 1.1; proxy_request_buffering off;""")
     assert status == 502
     assert not requests
-    assert "a part of the request's body has been passed on already, unbuffered" in errors
+    assert "a part of the request's body has been passed on already" in errors
+
+
+def test_a_body_in_a_file_is_gone_with_the_response(tmp_path):
+    status, _, requests, errors = post(tmp_path, accept, f"""
+        forktail_pass unix:{tmp_path}/app.sock; post_action /spare;""", said="has been passed on already")
+    assert status == 200
+    assert not requests
+    assert "[crit]" not in errors
 
 
 def test_a_body_that_was_buffered_is_sent_once_more(tmp_path):

@@ -163,6 +163,18 @@ class Odd:
         return True
 
 
+class Backend(pass_support.Server):
+    def serve(self, s, connection):
+        # nginx reads what comes through a tunnel into the memory of the request's headers. What stock uwsgi_pass then
+        # makes of that for a post_action is no packet, and no concern of this test.
+        with contextlib.suppress(ValueError):
+            return super().serve(s, connection)
+        with self.lock:
+            self.sockets.discard(s)
+            self.open -= 1
+        s.close()
+
+
 class Client(threading.Thread):
     """Asks without a pause, a connection each time."""
 
@@ -334,7 +346,7 @@ class Soak:
                            capture_output=True, timeout=PATIENCE, check=False)
 
     def run(self):
-        odd = pass_support.Server(self.home / "odd.sock", Odd(self.seed))
+        odd = Backend(self.home / "odd.sock", Odd(self.seed))
         self.start()
         clients = [Client(self, number) for number in range(CLIENTS)]
         with odd:

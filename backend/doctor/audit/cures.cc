@@ -16,10 +16,11 @@ constexpr std::array<KnownCure, 17> kCures{{
      "https://www.postgresql.org/docs/current/libpq-connect.html"},
     {"the MySQL client", "libmysqlclient.so", "mysql_real_connect", "",
      "mysql_real_connect() in on_worker_start(), or hold the handle in a forktail::per_worker",
-     "https://dev.mysql.com/doc/c-api/8.0/en/mysql-real-connect.html"},
+     "https://dev.mysql.com/doc/refman/8.0/en/gone-away.html"},
     {"the MariaDB client", "libmariadb.so", "", "",
-     "mysql_real_connect() in on_worker_start(), or hold the handle in a forktail::per_worker",
-     "https://mariadb.com/kb/en/mysql_real_connect/"},
+     "mysql_real_connect() in on_worker_start(), or hold the handle in a forktail::per_worker; "
+     "never mysql_close() an inherited one, which ends the session of all",
+     "https://github.com/perl5-dbi/DBD-MariaDB/pull/175"},
     {"hiredis", "libhiredis", "redisConnect", "",
      "redisConnect() in on_worker_start(), or hold the redisContext in a forktail::per_worker",
      "https://github.com/redis/redis-rb/pull/226 (the same fault, mended in another client)"},
@@ -40,11 +41,13 @@ constexpr std::array<KnownCure, 17> kCures{{
     {"SQLite", "libsqlite3", "sqlite3_open", "",
      "open the database in on_worker_start(): its locks do not survive a fork, and an inherited "
      "connection may corrupt the file",
-     "https://www.sqlite.org/howtocorrupt.html"},
+     "https://www.sqlite.org/howtocorrupt.html"
+     "#_carrying_an_open_database_connection_across_a_fork_"},
     {"OpenSSL", "libssl.so", "SSL_connect", "",
      "make connections in on_worker_start(): two workers that go on with one TLS session break "
-     "it. Its random numbers are safe over a fork since 1.1.1d; an SSL_CTX may be made at load",
-     "https://docs.openssl.org/3.0/man7/RAND/"},
+     "it (\"bad record mac\"). Its random numbers are safe over a fork since 1.1.1d "
+     "(CVE-2019-1549)",
+     "https://github.com/sqlalchemy/sqlalchemy/issues/5955"},
     {"libuv", "libuv.so", "uv_loop_init", "",
      "make the loop in on_worker_start(), or call uv_loop_fork() there",
      "https://docs.libuv.org/en/v1.x/loop.html"},
@@ -53,20 +56,22 @@ constexpr std::array<KnownCure, 17> kCures{{
      "https://libevent.org/libevent-book/Ref2_eventbase.html"},
     {"GLib", "libglib-2.0", "g_main_context_new", "gmain",
      "use nothing that starts GLib's threads before on_worker_start()",
-     "https://docs.gtk.org/glib/threads.html"},
+     "https://github.com/LEW21/pydbus/issues/97"},
     {"libvips", "libvips", "vips_init", "vips",
      "VIPS_INIT() in on_worker_start(): its pool of threads does not survive a fork",
-     "https://www.libvips.org/API/current/"},
+     "https://github.com/libvips/ruby-vips/issues/396"},
     {"jemalloc", "libjemalloc", "je_", "jemalloc_bg",
-     "MALLOC_CONF=background_thread:false, or turn its threads on in on_worker_start()",
-     "https://jemalloc.net/jemalloc.3.html"},
+     "MALLOC_CONF=background_thread:false, or turn its threads on again in on_worker_start(), by "
+     "mallctl(\"background_thread\"): it has none after a fork",
+     "https://github.com/jemalloc/jemalloc/issues/2125"},
     {"OpenMP", "libgomp", "GOMP_parallel", "",
      "run nothing in parallel at load: a worker that does it again waits for threads that it has "
      "not got",
-     "https://gcc.gnu.org/bugzilla/show_bug.cgi?id=58378"},
+     "https://github.com/OpenMathLib/OpenBLAS/pull/343 (GCC's bug 60035)"},
     {"the MongoDB client", "libmongoc", "mongoc_client_new", "",
-     "make the pool of clients in on_worker_start()",
-     "https://mongoc.org/libmongoc/current/lifecycle.html"},
+     "make the client or the pool in on_worker_start(); an inherited client may only be "
+     "reset, by mongoc_client_reset()",
+     "https://manpages.debian.org/unstable/libmongoc-doc/mongoc_client_t.3.en.html"},
 }};
 
 bool has_made(const KnownCure& known, const Frame& frame) {

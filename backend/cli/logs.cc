@@ -36,8 +36,7 @@ struct Logs {
     walk.only = range_of(options.common, now);
     walk.reader = reader_options_of(options.common, now);
     walk.progress = progress_on_terminal();
-    // A file stands for itself here, without its rotated ones.
-    sources = open_logs(options.common, command, false);
+    sources = open_logs(options.common, command, true);
   }
 
   story::Micros now;

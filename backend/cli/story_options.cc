@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <string>
 
 #include "story/text.h"
 
@@ -144,7 +145,9 @@ std::function<void(std::uint64_t, std::uint64_t)> progress_on_terminal() {
       return;
     }
     progress_shown = true;
-    fmt::print(stderr, "\r\x1b[Kreading: {} of {} MB", done >> 20U, total >> 20U);
+    // What is packed or comes by a pipe is longer than anybody knows.
+    const std::string of = done <= total ? fmt::format(" of {}", total >> 20U) : std::string();
+    fmt::print(stderr, "\r\x1b[Kreading: {}{} MB", done >> 20U, of);
   };
 }
 

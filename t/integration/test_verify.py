@@ -1,5 +1,6 @@
 """`forktail verify`, `slow`, `errors` and `at`: whole logs."""
 
+import gzip
 import http.client
 import json
 import subprocess
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lib.tools import need
 from lib.waiting import LIMIT
 
 ENDINGS = Path(__file__).resolve().parents[1] / "story" / "endings"
@@ -14,9 +16,9 @@ ENDINGS = Path(__file__).resolve().parents[1] / "story" / "endings"
 
 @pytest.fixture
 def run(forktail, environment):
-    def call(*words, code=0):
+    def call(*words, code=0, stdin=None):
         result = subprocess.run([forktail, *map(str, words)], env={**environment, "TZ": "UTC", "COLUMNS": "80"},
-                                capture_output=True, text=True, timeout=LIMIT, check=False)
+                                capture_output=True, text=True, timeout=LIMIT, check=False, input=stdin)
         assert result.returncode == code, (result.stdout, result.stderr)
         return result.stdout
 
@@ -113,6 +115,58 @@ def test_what_was_in_flight_at_a_time_is_listed(run):
     rows = json.loads(run("at", "2026-11-28T06:00:02Z", "--logs", ENDINGS / "client-left", "--json"))["requests"]
     assert (ENDINGS / "client-left" / "id").read_text().strip() in [row["request_id"] for row in rows]
     run("at", "2026-11-28T09:00:00Z", "--logs", ENDINGS / "client-left", code=1)
+
+
+def rotate(logs, packer):
+    """Half of each log into NAME.1, the first quarter of it packed: as logrotate leaves them."""
+    for name in ("access.json", "forktail.json"):
+        lines = logs.lines(name)
+        quarter, half = len(lines) // 4, len(lines) // 2
+        logs.write(name, lines[half:])
+        logs.write(f"{name}.1", lines[quarter:half])
+        packer(name, "".join(lines[:quarter]))
+
+
+def by_gzip(logs):
+    def pack(name, text):
+        with gzip.open(logs.path / f"{name}.2.gz", "wt") as file:
+            file.write(text)
+    return pack
+
+
+def by_zstd(logs):
+    def pack(name, text):
+        subprocess.run([need("zstd"), "-q", "-o", logs.path / f"{name}.2.zst"], input=text.encode(), check=True, timeout=LIMIT)
+    return pack
+
+
+@pytest.mark.parametrize("packer", [by_gzip, by_zstd])
+def test_what_was_rotated_away_is_read_with_the_log_that_is_named(run, logs, packer):
+    request_id = (ENDINGS / "answered" / "id").read_text().strip()
+    named = ["--logs", logs.path / "access.json", logs.path / "forktail.json"]
+    whole = {name: json.loads(run(name, *named, "--json", "-n", "100")) for name in ("verify", "slow")}
+    rotate(logs, packer(logs))
+    for name, before in whole.items():
+        assert json.loads(run(name, *named, "--json", "-n", "100")) == before
+    rows = json.loads(run("at", "2026-11-28T06:00:00.4Z", "--around", "20s", *named, "--json"))["requests"]
+    assert len(rows) == whole["verify"]["requests"]
+    assert run("trace", request_id, *named).startswith("answered 200 in 16 ms by worker 3")
+
+
+def test_errors_in_rotated_logs_are_listed(run, tmp_path):
+    for log in (ENDINGS / "crash").glob("*.*"):
+        (tmp_path / f"{log.name}.1").write_bytes(log.read_bytes())
+        (tmp_path / log.name).write_text("")
+    assert "killed by SIGSEGV" in run("errors", "--logs", tmp_path / "access.json", tmp_path / "forktail.json")
+
+
+def test_what_comes_by_a_pipe_is_read_by_every_command(run):
+    text = "".join(f"web-1  | {line}" for name in ("access.json", "forktail.json")
+                   for line in (ENDINGS / "crash" / name).read_text().splitlines(keepends=True))
+    request_id = (ENDINGS / "crash" / "id").read_text().strip()
+    assert request_id in run("errors", "--logs", "-", stdin=text)
+    assert request_id in run("slow", "-n", "100", "--logs", "-", stdin=text)
+    assert request_id in run("verify", "--logs", "-", stdin=text, code=1)
 
 
 def test_since_and_until_bound_what_is_read(run):

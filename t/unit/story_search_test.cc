@@ -71,6 +71,13 @@ TEST(StoryNeedle, FindsWhatFindFinds) {
       from = expected + 1;
     }
   }
+  Needle suited("abcabc7");
+  suited.suit(bytes);
+  for (std::size_t at = suited.find(bytes); at != std::string::npos;
+       at = suited.find(bytes, at + 1)) {
+    ASSERT_EQ(bytes.substr(at, 7), "abcabc7");
+  }
+  EXPECT_EQ(suited.find(bytes), bytes.find("abcabc7"));
   EXPECT_EQ(Needle("abcd").find("abc"), std::string_view::npos);
   EXPECT_EQ(Needle("abcd").find("abcd"), 0U);
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <tuple>
 #include <unordered_map>
 
 #include "story/search/id_query.h"
@@ -58,7 +59,10 @@ void trim(std::vector<Row>& rows, std::size_t count, Less before) {
   rows.resize(count);
 }
 
-bool slower(const Row& a, const Row& b) { return a.duration > b.duration; }
+// The same order wherever the lines stood.
+bool slower(const Row& a, const Row& b) {
+  return std::tie(b.duration, a.start, a.id) < std::tie(a.duration, b.start, b.id);
+}
 
 std::string reason_of(const Event& event, int& gravity) {
   constexpr int kDied = 5;
@@ -155,7 +159,7 @@ std::vector<Row> slowest(const Sources& sources, const WalkOptions& options, std
                          Micros over, Walked& walked) {
   std::vector<Row> by_nginx;
   std::vector<Row> by_server;
-  walked = walk(sources, options, [&](Event& event, const Line&) {
+  walked = walk(sources, options, [&](Event& event, bool) {
     const bool access = event.kind == Kind::access;
     if (event.id.empty() || (!access && event.kind != Kind::request)) {
       return true;
@@ -190,7 +194,7 @@ std::vector<Row> slowest(const Sources& sources, const WalkOptions& options, std
 std::vector<Row> failed(const Sources& sources, const WalkOptions& options, std::size_t count,
                         std::uint64_t& total, Walked& walked) {
   Failures failures(count);
-  walked = walk(sources, options, [&](Event& event, const Line&) {
+  walked = walk(sources, options, [&](Event& event, bool) {
     if (!event.id.empty()) {
       failures.take(event);
     }
@@ -204,7 +208,7 @@ std::vector<Row> in_flight(const Sources& sources, const WalkOptions& options, M
                            Micros around, Walked& walked) {
   constexpr std::size_t kMost = 10'000;
   std::map<std::string, Row> rows;
-  walked = walk(sources, options, [&](Event& event, const Line&) {
+  walked = walk(sources, options, [&](Event& event, bool) {
     if (event.id.empty() || event.stamp.at == kUnknown || rows.size() > kMost) {
       return true;
     }

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "story/join/tally.h"
+#include "story/source/line_reader.h"
 #include "story/text.h"
 
 namespace forktail::story {
@@ -30,13 +31,13 @@ class Verifier {
   Verifier(const Sources& sources, std::size_t most_cases)
       : sources_(sources), most_cases_(most_cases) {}
 
-  bool take(const Event& event, const Line& line) {
+  bool take(const Event& event, bool ended) {
     ++result_.lines;
     if (event.source != source_) {
       source_ = event.source;
       last_seq_.clear();
     }
-    note_torn(event, line);
+    note_torn(event, ended);
     note_gap(event);
     if (event.id.empty()) {
       return true;
@@ -60,6 +61,7 @@ class Verifier {
         count.lost = event.event == "lost" ? 1 : 0;
         break;
       case Kind::app:
+      case Kind::plain:
         count.app = 1;
         result_.app_log = true;
         break;
@@ -110,11 +112,11 @@ class Verifier {
     return fmt::format("{}, byte {}", sources_[static_cast<std::size_t>(source)]->name(), offset);
   }
 
-  void note_torn(const Event& event, const Line& line) {
+  void note_torn(const Event& event, bool ended) {
     // One of several objects in a line, or the beginning of one within it.
     const bool begins_inside = event.raw.find("{\"ts\":\"", 1) != std::string::npos &&
                                (event.seq >= 0 || event.kind == Kind::plain || event.broken);
-    const bool unfinished = !line.ended && event.kind != Kind::plain && event.broken;
+    const bool unfinished = !ended && event.kind != Kind::plain && event.broken;
     if (event.broken || begins_inside || unfinished) {
       add(Fault::torn, {event.id, event.stamp.at, 0, where(event.source, event.offset)});
     }
@@ -198,8 +200,8 @@ bool Verification::good() const {
 
 Verification verify(const Sources& sources, const WalkOptions& options, std::size_t most_cases) {
   Verifier verifier(sources, most_cases);
-  const Walked walked = walk(
-      sources, options, [&](Event& event, const Line& line) { return verifier.take(event, line); });
+  const Walked walked =
+      walk(sources, options, [&](Event& event, bool ended) { return verifier.take(event, ended); });
   Verification result = verifier.finish();
   result.troubles = walked.troubles;
   return result;

@@ -1,6 +1,11 @@
 #include "story/search/needle.h"
 
+#include <algorithm>
+#include <array>
+#include <cstdint>
 #include <cstring>
+#include <numeric>
+#include <vector>
 
 #ifdef __SSE2__
 #include <immintrin.h>
@@ -82,6 +87,39 @@ Needle::Needle(std::string text) : text_(std::move(text)) {
   for (std::size_t i = 0; i < text_.size(); ++i) {
     if (i != first_ && commonness(text_[i]) < commonness(text_[second_])) {
       second_ = i;
+    }
+  }
+}
+
+void Needle::suit(std::string_view sample) {
+  constexpr std::size_t kMostPlaces = 8;
+  if (text_.size() < 2 || sample.size() < text_.size()) {
+    return;
+  }
+  std::array<std::size_t, 256> often{};
+  for (const char c : sample) {
+    ++often[static_cast<unsigned char>(c)];
+  }
+  std::vector<std::size_t> places(text_.size());
+  std::iota(places.begin(), places.end(), std::size_t{0});
+  std::stable_sort(places.begin(), places.end(), [&](std::size_t a, std::size_t b) {
+    return often[static_cast<unsigned char>(text_[a])] <
+           often[static_cast<unsigned char>(text_[b])];
+  });
+  places.resize(std::min(places.size(), kMostPlaces));
+  std::size_t least = SIZE_MAX;
+  for (std::size_t a = 0; a < places.size(); ++a) {
+    for (std::size_t b = a + 1; b < places.size(); ++b) {
+      std::size_t hits = 0;
+      for (std::size_t at = 0; at + text_.size() <= sample.size(); ++at) {
+        hits += static_cast<std::size_t>(sample[at + places[a]] == text_[places[a]]) &
+                static_cast<std::size_t>(sample[at + places[b]] == text_[places[b]]);
+      }
+      if (hits < least) {
+        least = hits;
+        first_ = places[a];
+        second_ = places[b];
+      }
     }
   }
 }

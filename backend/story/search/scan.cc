@@ -8,12 +8,16 @@
 #include <thread>
 
 #include "story/search/bisect.h"
+#include "story/search/carried.h"
+#include "story/source/mapped.h"
 
 namespace forktail::story {
 namespace {
 
 constexpr std::uint64_t kShare = UINT64_C(32) << 20;  // of a file, for a thread at a time
-constexpr std::size_t kScanBuffer = 512U << 10;
+constexpr std::uint64_t kPiece = UINT64_C(4) << 20;   // of a share, in memory at a time
+constexpr std::size_t kSample = 32U << 10;
+constexpr std::uint64_t kWorthASample = UINT64_C(16) << 20;
 constexpr std::size_t kMostHits = 20'000;     // lines of one source
 constexpr std::uint64_t kBefore = 32U << 10;  // of a hit, to look for bystanders
 constexpr std::uint64_t kBehind = 64U << 10;
@@ -25,16 +29,6 @@ struct Share {
   std::uint64_t to = 0;
   bool stream = false;  // from its beginning to its end, by one thread
 };
-
-// One whose lines may be carried in parts: an id may be cut in two, so its lines have to be joined.
-bool carried_in_parts(const Source& source) {
-  std::vector<char> block(4096);
-  const ssize_t count = pread(source.descriptor(), block.data(), block.size(), 0);
-  const std::string_view text(block.data(), static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
-  const std::string_view first = text.substr(0, text.find('\n'));
-  return first.starts_with("{\"log\":") || first.find(" stdout ") < 64 ||
-         first.find(" stderr ") < 64;
-}
 
 class Scan {
  public:
@@ -52,6 +46,7 @@ class Scan {
     for (const std::size_t index : wanted) {
       add(index);
     }
+    suit_needles(wanted);
     const auto cores = static_cast<std::size_t>(
         options_.threads > 0 ? options_.threads
                              : static_cast<int>(std::thread::hardware_concurrency()));
@@ -74,7 +69,7 @@ class Scan {
     reports_[index].how = How::scanned;
     if (!source.seekable() || carried_in_parts(source)) {
       shares_.push_back({index, 0, source.size(), true});
-      total_ += source.size();
+      total_ += source.seekable() ? source.size() : 0;  // of others nobody knows
       return;
     }
     std::uint64_t from = 0;
@@ -90,6 +85,26 @@ class Scan {
     for (; from < to; from += kShare) {
       shares_.push_back({index, from, std::min(from + kShare, to), false});
       total_ += shares_.back().to - from;
+    }
+  }
+
+  // What stands in the middle of the largest file is like most of what is going to be searched.
+  void suit_needles(const std::vector<std::size_t>& wanted) {
+    const Source* largest = nullptr;
+    for (const std::size_t index : wanted) {
+      const Source& source = *sources_[index];
+      if (source.seekable() && (largest == nullptr || source.size() > largest->size())) {
+        largest = &source;
+      }
+    }
+    if (largest == nullptr || largest->size() < kWorthASample) {
+      return;
+    }
+    std::vector<char> sample(kSample);
+    const ssize_t count = pread(largest->descriptor(), sample.data(), sample.size(),
+                                static_cast<off_t>(largest->size() / 2));
+    for (Needle& needle : needles_) {
+      needle.suit({sample.data(), static_cast<std::size_t>(std::max<ssize_t>(count, 0))});
     }
   }
 
@@ -122,45 +137,52 @@ class Scan {
       collector.take_quickly(line);
       reports_[share.source].bytes = line.offset + line.size;
       if (line.offset - told > kShare) {
+        progress(line.offset - told);
         told = line.offset;
-        progress(0);
       }
     }
     reports_[share.source].note = stream->trouble();
-    progress(share.to);
+    progress(reports_[share.source].bytes - told);
   }
 
-  // Where in a share of a file the needles stand. Reads over its end by a needle's size.
+  void find_needles(std::string_view bytes, std::uint64_t at, std::vector<std::uint64_t>& found) {
+    for (const Needle& needle : needles_) {
+      for (std::size_t hit = needle.find(bytes); hit != std::string_view::npos;
+           hit = needle.find(bytes, hit + 1)) {
+        found.push_back(at + hit);
+      }
+    }
+  }
+
+  // Where in a share of a file the needles stand. Looks over a piece's end by a needle's size.
   void search(const Share& share) {
     std::size_t longest = 0;
     for (const Needle& needle : needles_) {
       longest = std::max(longest, needle.size());
     }
-    std::vector<char> buffer(kScanBuffer);
+    const Source& source = *sources_[share.source];
     std::vector<std::uint64_t> found;
-    const int descriptor = sources_[share.source]->descriptor();
-    std::uint64_t at = share.from;
-    while (at < share.to) {
-      const ssize_t count = pread(descriptor, buffer.data(), buffer.size(), static_cast<off_t>(at));
-      if (count <= 0) {
+    std::string trouble;
+    for (std::uint64_t at = share.from; at < share.to && found.size() <= kMostHits; at += kPiece) {
+      const std::uint64_t end = std::min(at + kPiece, share.to) + longest - 1;
+      const std::size_t size = std::min(end, source.size()) - at;
+      const Mapped piece(source.descriptor(), at, size);
+      if (piece.bytes().empty()) {
+        trouble = "can not be read";
         break;
       }
-      const std::string_view bytes(buffer.data(), static_cast<std::size_t>(count));
-      for (const Needle& needle : needles_) {
-        for (std::size_t hit = needle.find(bytes); hit != std::string_view::npos;
-             hit = needle.find(bytes, hit + 1)) {
-          found.push_back(at + hit);
-        }
-      }
-      if (found.size() > kMostHits || bytes.size() <= longest) {
+      find_needles(piece.bytes(), at, found);
+      if (Mapped::broken()) {
+        trouble = "was truncated while it was read";
         break;
       }
-      at += std::min<std::uint64_t>(bytes.size() - longest + 1, share.to - at);
     }
     const std::lock_guard<std::mutex> lock(mutex_);
     auto& hits = hits_[share.source];
     hits.insert(hits.end(), found.begin(), found.end());
-    reports_[share.source].bytes += share.to - share.from;
+    SourceReport& report = reports_[share.source];
+    report.note = report.note.empty() ? trouble : report.note;
+    report.bytes += share.to - share.from;
     progress(share.to - share.from);
   }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/completion.h"
 #include "cli/ctl.h"
 #include "cli/doctor.h"
 #include "cli/ini.h"
@@ -70,6 +71,7 @@ int run(int argc, char** argv) {
   add_at_command(forktail, exit_code);
   add_verify_command(forktail, exit_code);
   add_doctor_command(forktail, exit_code);
+  add_completion_command(forktail);
   try {
     forktail.parse(argc, argv);
   } catch (const CLI::ExtrasError& error) {

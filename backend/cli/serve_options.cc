@@ -130,11 +130,11 @@ void declare_what(CLI::App& app, Options& options) {
   add(app, "--fork-mode", options.fork_mode, fork_mode,
       "where the application is loaded: `preload` once, before the fork; `lazy` in each worker; "
       "`exec` in each worker, in an address space of its own (default: preload)")
-      ->type_name("MODE");
+      ->type_name("preload|lazy|exec");
   add(app, "--fork-audit", options.fork_audit, fork_audit,
       "in preload mode, what to do when a load leaves something that the fork duplicates: `warn` "
       "in the log (default), `fail` the load, `off`")
-      ->type_name("WHAT");
+      ->type_name("warn|fail|off");
   app.add_flag_callback(
       "--lazy-apps,--lazy", [&options] { options.fork_mode = ForkMode::lazy; },
       "uWSGI's name for fork-mode = lazy");
@@ -254,7 +254,7 @@ void declare_process(CLI::App& app, Options& options) {
   add(app, "--scheduling", options.scheduling, scheduling,
       "policy of the threads that serve: `batch` never interrupts whoever runs when it is woken, "
       "`inherit` is the server's own (default: inherit)")
-      ->type_name("POLICY");
+      ->type_name("batch|inherit");
   app.add_option("--control", options.control,
                  "unix socket for `forktail ctl`; only this user may connect")
       ->type_name("PATH");
@@ -278,16 +278,16 @@ void declare_logs(CLI::App& app, Options& options) {
   app.add_option("--logto", options.logto, "file to append the log to (default: standard error)")
       ->type_name("FILE");
   add(app, "--log-format", options.log_format, log_format, "`json` (default) or `text`")
-      ->type_name("FORMAT");
+      ->type_name("json|text");
   app.add_option("--log-level", options.log_level,
                  "least level to log: trace, debug, info (default), warn, error, critical, off")
       ->check(CLI::IsMember(
           std::set<std::string>{"trace", "debug", "info", "warn", "error", "critical", "off"}))
-      ->type_name("LEVEL");
+      ->type_name("trace|debug|info|warn|error|critical|off");
   add(app, "--log-group", options.log_groups, log_group,
       "when lines are written: each at once (`line`, default), or those of a request together when "
       "it ends (`request`)")
-      ->type_name("WHEN");
+      ->type_name("line|request");
   app.add_flag("--disable-logging", options.disable_logging, "no line for each request");
 }
 

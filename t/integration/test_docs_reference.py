@@ -125,6 +125,7 @@ ENDS = {
     "at": {0: ["2026-11-28T06:00:00Z", "--around", "1h", "--logs", "{logs}"], 1: ["2020-01-01T00:00:00Z", "--logs", "{logs}"],
            2: []},
     "verify": {0: ["--logs", "{whole}"], 1: ["--logs", "{logs}"], 2: ["-n", "x"]},
+    "completion": {0: ["bash"], 2: ["fish"]},
     "doctor": {0: ["--app", "{safe}"], 1: ["--app", "{app}"], 2: ["--app", "nowhere.so"]},
 }
 

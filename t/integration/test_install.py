@@ -54,7 +54,8 @@ def test_every_file_has_its_place(prefix):
                  "lib/forktail/apps/libforkfacts.so", "include/forktail/app.h",
                  "lib/pkgconfig/forktail.pc", "lib/cmake/forktail/forktailConfig.cmake",
                  "share/forktail/conf/nginx/forktail_log.conf", "share/forktail/conf/forktail.ini",
-                 "share/man/man1/forktail.1", "share/man/man5/forktail.ini.5"):
+                 "share/man/man1/forktail.1", "share/man/man5/forktail.ini.5",
+                 "share/bash-completion/completions/forktail"):
         assert (prefix / path).is_file(), path
 
 

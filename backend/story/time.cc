@@ -166,7 +166,7 @@ std::optional<Stamp> numeric_stamp(std::string_view text, std::size_t& used) {
   return finish(in, civil, used);
 }
 
-// 28/Nov/2026:05:19:31 +0000
+// 28/Nov/2026:05:19:31 +0000, and with a blank for the first colon, as Python's servers have it
 std::optional<Stamp> common_stamp(std::string_view text, std::size_t& used) {
   Cursor in{text};
   Civil civil;
@@ -175,7 +175,7 @@ std::optional<Stamp> common_stamp(std::string_view text, std::size_t& used) {
   civil.month = in.good ? take_month(in) : 0;
   in.take('/');
   civil.year = in.digits(4);
-  in.take(':');
+  in.take_any(": ");
   take_clock(in, civil);
   return finish(in, civil, used);
 }

@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "story/tell/spans.h"
+#include "story/text.h"
 
 namespace forktail::story {
 namespace {
@@ -144,7 +145,8 @@ class Joiner {
       case Kind::request:
         return !served_ && asked_by_client(event);
       case Kind::death:
-        return (event.pid != 0 && pids_.contains(event.pid)) || asked_by_client(event) ||
+        return (event.pid != 0 && (pids_.contains(event.pid) || named_in_text(event.pid))) ||
+               asked_by_client(event) ||
                (event.event == "harakiri_stack" && blocks_.contains(block_of(event)));
       case Kind::server:
         return event.of_pid != 0 && pids_.contains(event.of_pid);
@@ -195,6 +197,29 @@ class Joiner {
     const bool path = !event.path.empty() && path_of(event.path) == path_of(request_.path);
     return client && path && (event.method.empty() || event.method == request_.method);
   }
+
+  // A foreign application's text tells its process by a number somewhere in the line.
+  bool named_in_text(int pid) const {
+    const std::string number = std::to_string(pid);
+    const auto holds = [&](const std::string& text) {
+      for (std::size_t at = text.find(number); at != std::string::npos;
+           at = text.find(number, at + 1)) {
+        const std::size_t end = at + number.size();
+        const bool whole =
+            (at == 0 || !of_a_word(text[at - 1])) && (end == text.size() || !of_a_word(text[end]));
+        if (whole) {
+          return true;
+        }
+      }
+      return false;
+    };
+    return std::any_of(request_.events.begin(), request_.events.end(), [&](const Event& event) {
+      const bool text = event.kind == Kind::app || event.kind == Kind::plain;
+      return text && !event.drawn && event.pid == 0 && holds(event.raw);
+    });
+  }
+
+  static bool of_a_word(char c) { return is_digit(c) || is_letter(c) || c == '_' || c == '.'; }
 
   const Request& request_;
   bool served_ = false;  // a worker's own lines tell of it

@@ -41,7 +41,8 @@ Facts facts_of(const Request& request) {
     if (event.kind == Kind::request) {
       facts.served = &event;  // the last: a retry's
     }
-    facts.app_lines |= event.kind == Kind::app;
+    // Text that bears the id is the application's, if it tells its time or not.
+    facts.app_lines |= event.kind == Kind::app || (event.kind == Kind::plain && !event.drawn);
     const bool complains = event.event == "app_threw" || event.event == "bad_request" ||
                            event.event == "body_not_stored" || event.event == "bad_response";
     if (complains && facts.complaint == nullptr) {

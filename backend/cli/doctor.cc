@@ -26,6 +26,7 @@ struct Options {
   doctor::PidOptions pid;
   std::vector<std::string> requests;
   std::string probe;
+  std::vector<std::string> variables;
   std::string expect;
   bool may_stop_workers = false;
   bool json = false;
@@ -133,6 +134,14 @@ void check_probe(Options& options) {
   } catch (const std::invalid_argument& error) {
     throw CLI::ValidationError("--probe", error.what());
   }
+  for (const std::string& variable : options.variables) {
+    const std::size_t equals = variable.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      throw CLI::ValidationError("--var", "\"" + variable + "\" is not of the form NAME=VALUE");
+    }
+    options.pid.probe->variables.push_back(
+        {variable.substr(0, equals), variable.substr(equals + 1)});
+  }
 }
 
 int run(Options& options) {
@@ -169,9 +178,16 @@ void add_pid_options(CLI::App& command, Options& options, CLI::Option* app) {
   CLI::Option* probe =
       command
           .add_option("--probe", options.probe,
-                      "send the requests to each worker: http://HOST:PORT, or a uwsgi socket")
+                      "send the requests to each worker: http://HOST:PORT, https://, fcgi://, or a "
+                      "uwsgi socket")
           ->needs(pid)
           ->type_name("URL|SOCKET");
+  command
+      .add_option("--var", options.variables,
+                  "a variable of uwsgi or FastCGI, as DOCUMENT_ROOT=/srv/shop; may be given again")
+      ->needs(probe)
+      ->allow_extra_args(false)
+      ->type_name("NAME=VALUE");
   command
       .add_flag("--i-may-stop-workers", options.may_stop_workers,
                 "allow --probe to stop workers for milliseconds: for test environments")

@@ -54,6 +54,9 @@ std::string cure_for(Kind kind, Server server) {
       return "use the pid, or the request's id; loading lazily does not surely help";
     case Kind::load_time:
       return fmt::format("take the time {}; or {}", facts.after_fork, facts.lazily);
+    case Kind::load_value:
+      return fmt::format("none is needed if all workers are to share it; else make it {}",
+                         facts.after_fork);
     case Kind::shared_mapping:
       return "none is needed if it is meant";
     default:

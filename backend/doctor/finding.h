@@ -44,6 +44,7 @@ enum class Kind : std::uint8_t {
   random,
   address,
   load_time,
+  load_value,
   count_  // how many there are
 };
 

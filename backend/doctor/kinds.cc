@@ -99,6 +99,10 @@ constexpr std::array<KindFacts, static_cast<std::size_t>(Kind::count_)> kKinds{{
      "the time of loading is the same in every worker: it tells nobody apart",
      "use the request's id; a time of start that is to be a worker's own is taken in "
      "on_worker_start()"},
+    {Kind::load_value, "load_value", false,
+     "made once, at the load: right for what all workers are to share (a secret that signs), wrong "
+     "for what is to tell them apart",
+     "if it is to tell workers apart: make it in on_worker_start(), or use the request's id"},
 }};
 
 // A row in the wrong place would give a kind another's words.

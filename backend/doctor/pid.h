@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "doctor/ask.h"
+#include "doctor/ask/ask.h"
 #include "doctor/report.h"
 
 namespace forktail::doctor {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <set>
 #include <stdexcept>
+#include <thread>
 
 #include "doctor/memory.h"
 #include "doctor/shared_files.h"
@@ -32,6 +33,7 @@ struct Asking {
   const Target& target;
   Stopper& stopper;
   Clock::time_point end;
+  bool in_turn;                  // a lock decides who accepts
   std::vector<std::string> ids;  // that were sent
 };
 
@@ -45,21 +47,24 @@ Answer to_answer(const wire::ClientResponse& response, double asked) {
   return answer;
 }
 
+const std::string& next_id(Asking& asking) {
+  return asking.ids.emplace_back(fmt::format("forktail-doctor-{}-{}", getpid(), asking.ids.size()));
+}
+
 // Asks while all others stand still. Empty when no answer came in time: the event may have woken
 // one that stands still. Then all go on, so that it answers what it has taken, and another try is
 // free to reach the one that was meant.
 std::vector<Answer> try_once(Asking& asking, pid_t worker, const std::string& request,
-                             milliseconds patience) {
+                             milliseconds patience, std::size_t rounds) {
   std::vector<Answer> answers;
   std::unique_ptr<Question> pending;
   if (asking.stopper.stop_all_but(worker)) {
     const auto end = Clock::now() + patience;
-    while (answers.size() < kRounds) {
+    while (answers.size() < rounds) {
       const auto left =
           std::max(std::chrono::ceil<milliseconds>(end - Clock::now()), milliseconds(1));
       const double asked = seconds_now();
-      asking.ids.push_back(fmt::format("forktail-doctor-{}-{}", getpid(), asking.ids.size()));
-      pending = std::make_unique<Question>(asking.target, request, asking.ids.back(), left);
+      pending = std::make_unique<Question>(asking.target, request, next_id(asking), left);
       if (!pending->wait(left)) {
         break;
       }
@@ -67,7 +72,7 @@ std::vector<Answer> try_once(Asking& asking, pid_t worker, const std::string& re
     }
   }
   asking.stopper.go_on();
-  if (answers.size() == kRounds) {
+  if (answers.size() == rounds) {
     return answers;
   }
   if (pending) {
@@ -76,9 +81,8 @@ std::vector<Answer> try_once(Asking& asking, pid_t worker, const std::string& re
   return {};
 }
 
-// Most tries are short: where a lock decides who accepts (uWSGI's thunder-lock, Apache's mutex),
-// each try hands it on, though not always to the one that is meant. Every third is longer than the
-// last of these, for applications that take their time.
+// Most tries are short. Every third is longer than the last of these, for applications that take
+// their time.
 milliseconds patience_of(int attempt) {
   if (attempt % 3 != 2) {
     return kShortPatience;
@@ -86,13 +90,62 @@ milliseconds patience_of(int attempt) {
   return std::min(kFirstLongPatience * (1 << std::min(attempt / 3, 4)), kMostPatience);
 }
 
+bool anybody_waits(const std::vector<Process>& workers) {
+  return std::any_of(workers.begin(), workers.end(),
+                     [](const Process& one) { return waits_for_events(one.pid); });
+}
+
+// Whether a lock decides who accepts (uWSGI's thunder-lock, Apache's mutex): of workers that have
+// nothing to do its holder alone waits for a connection.
+bool a_lock_decides(const std::vector<Process>& workers, Server server) {
+  constexpr int kLooks = 3;
+  bool always = server != Server::forktail;  // whose idle workers wait in another way
+  for (int i = 0; i < kLooks && always; ++i) {
+    const auto waiting = std::count_if(workers.begin(), workers.end(), [](const Process& one) {
+      return waits_for_events(one.pid);
+    });
+    always = waiting == 1 && workers.size() > 1;
+    std::this_thread::sleep_for(milliseconds(2));
+  }
+  return always;
+}
+
+// Where a lock decides, none but its holder can be asked, and one answer is all that it gives: it
+// hands the lock on when it has accepted. Others that hold it meanwhile are asked too, so that it
+// goes round. Fewer answers than were wanted when the time is up.
+std::vector<Answer> ask_in_turn(Asking& asking, const std::vector<Process>& workers, pid_t worker,
+                                const std::string& request) {
+  std::vector<Answer> answers;
+  const auto end = std::min(asking.end, Clock::now() + kForOneWorker);
+  while (answers.size() < kRounds && Clock::now() < end) {
+    if (waits_for_events(worker)) {
+      for (Answer& answer : try_once(asking, worker, request, kFirstLongPatience, 1)) {
+        answers.push_back(std::move(answer));
+      }
+    } else if (anybody_waits(workers)) {
+      Question other(asking.target, request, next_id(asking), kDrain);
+      other.wait(kDrain);
+    }
+    for (int i = 0; i < 50 && !anybody_waits(workers); ++i) {
+      std::this_thread::sleep_for(milliseconds(1));
+    }
+  }
+  return answers.size() == kRounds ? answers : std::vector<Answer>();
+}
+
 // Throws std::runtime_error when the worker is not reached.
-std::vector<Answer> ask_worker(Asking& asking, pid_t worker, const std::string& request) {
+std::vector<Answer> ask_worker(Asking& asking, const std::vector<Process>& workers, pid_t worker,
+                               const std::string& request) {
+  if (asking.in_turn) {
+    if (auto answers = ask_in_turn(asking, workers, worker, request); !answers.empty()) {
+      return answers;
+    }
+  }
   std::string problem = "it did not take the request";
   const auto end = std::min(asking.end, Clock::now() + kForOneWorker);
   for (int attempt = 0; Clock::now() < end; ++attempt) {
     try {
-      if (auto answers = try_once(asking, worker, request, patience_of(attempt));
+      if (auto answers = try_once(asking, worker, request, patience_of(attempt), kRounds);
           !answers.empty()) {
         return answers;
       }
@@ -110,7 +163,7 @@ void probe_request(Asking& asking, const std::vector<Process>& workers, const st
   std::vector<std::vector<Answer>> answers;
   std::set<int> statuses;
   for (const Process& worker : workers) {
-    answers.push_back(ask_worker(asking, worker.pid, request));
+    answers.push_back(ask_worker(asking, workers, worker.pid, request));
     statuses.insert(answers.back().front().status);
   }
   facts.known = asking.ids;
@@ -129,6 +182,7 @@ void probe_request(Asking& asking, const std::vector<Process>& workers, const st
 TwinFacts facts_of_family(const Family& family, const std::vector<Process>& workers) {
   TwinFacts facts;
   facts.memory = common_addresses(family);
+  facts.loader = family.loader.pid;
   facts.load_began = family.master.started;
   facts.load_ended = workers.front().started;
   for (const Process& worker : workers) {
@@ -194,7 +248,8 @@ Probe probe(const Family& family, const std::vector<OpenFile>& files, const Sock
   workers.resize(std::min(workers.size(), kMostWorkers));
   try {
     Stopper stopper(pids);
-    Asking asking{target, stopper, Clock::now() + limit, {}};
+    Asking asking{
+        target, stopper, Clock::now() + limit, a_lock_decides(workers, family.server), {}};
     for (const std::string& request : requests) {
       probe_request(asking, workers, request, facts_of_family(family, workers), family.server,
                     result);

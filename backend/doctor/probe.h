@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "doctor/ask.h"
+#include "doctor/ask/ask.h"
 #include "doctor/finding.h"
 #include "doctor/open_file.h"
 #include "doctor/server_kind.h"

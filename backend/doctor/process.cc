@@ -5,12 +5,14 @@
 #include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <sstream>
@@ -52,6 +54,25 @@ std::string without_end(std::string text) {
 }  // namespace
 
 double seconds_now() { return seconds_of(CLOCK_REALTIME); }
+
+bool waits_for_events(pid_t pid) {
+#ifdef SYS_epoll_wait  // newer processors have none of the old calls
+  constexpr std::array<long, 9> kCalls{SYS_epoll_wait, SYS_epoll_pwait, SYS_epoll_pwait2,
+                                       SYS_poll,       SYS_ppoll,       SYS_select,
+                                       SYS_pselect6,   SYS_accept,      SYS_accept4};
+#else
+  constexpr std::array<long, 6> kCalls{SYS_epoll_pwait, SYS_epoll_pwait2, SYS_ppoll,
+                                       SYS_pselect6,    SYS_accept,       SYS_accept4};
+#endif
+  std::vector<Task> tasks = other_threads(pid);
+  tasks.push_back({pid, {}, {}});
+  return std::any_of(tasks.begin(), tasks.end(), [&](const Task& task) {
+    const std::string call = read_whole(fmt::format("/proc/{}/task/{}/syscall", pid, task.tid));
+    char* end = nullptr;
+    const long number = std::strtol(call.c_str(), &end, 10);
+    return end != call.c_str() && std::find(kCalls.begin(), kCalls.end(), number) != kCalls.end();
+  });
+}
 
 std::string read_whole(const std::string& path) {
   constexpr std::size_t kMost = std::size_t{16} << 20;

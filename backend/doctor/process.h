@@ -42,6 +42,9 @@ bool descends_from(pid_t pid, pid_t ancestor);
 // Its threads besides the main one.
 std::vector<Task> other_threads(pid_t pid);
 
+// Whether one of its threads waits for a connection or an event, as far as that may be seen.
+bool waits_for_events(pid_t pid);
+
 // The content of a small file, cut after 16 MiB; empty when it can not be read.
 std::string read_whole(const std::string& path);
 

@@ -181,6 +181,15 @@ Purposes::Purpose Purposes::of_uwsgi(const OpenFile& file) {
   if (to_stream) {
     return "standard stream";
   }
+  // By which it wakes its spooler, which has it as well. It sets no O_CLOEXEC, as Python does.
+  const bool pair = facts != nullptr && facts->is_unix && facts->peer_inode != 0 &&
+                    facts->peer.empty() && (file.flags & O_CLOEXEC) == 0;
+  const bool a_helper_has_it =
+      std::any_of(file.holders.begin(), file.holders.end(),
+                  [&](const auto& holder) { return family_.is_forked_helper(holder.first); });
+  if (pair && a_helper_has_it && file.held_by(family_.master.pid) && only("spooler", file)) {
+    return "uWSGI's own";
+  }
   // What it asks the kernel about its sockets by.
   const bool asks = S_ISSOCK(file.mode) && facts == nullptr && file.held_by(family_.master.pid);
   return asks && only("asking", file) ? Purpose("uWSGI's own") : std::nullopt;

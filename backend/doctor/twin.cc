@@ -159,6 +159,22 @@ std::optional<Finding> load_time_at(const Spot& spot, const TwinFacts& facts, do
                   std::max(facts.load_ended - moment->seconds, 0.0)));
 }
 
+// The pid of what loaded the application. Whose children the workers are, they may mean it.
+std::optional<Finding> loader_at(const Spot& spot, const TwinFacts& facts) {
+  constexpr int kAmbiguous = 100;  // smaller numbers are many things
+  if (facts.loader < kAmbiguous || spot.values[0][0] != std::to_string(facts.loader)) {
+    return std::nullopt;
+  }
+  return finding_at(
+      spot, Kind::load_value, "the pid of the process that the workers were forked from",
+      fmt::format("{} in {} of {} workers", facts.loader, spot.values.size(), spot.values.size()));
+}
+
+// Long enough to name something, and more than a word of a language.
+bool may_be_of_a_load(std::string_view word) {
+  return word.size() >= 3 && word.find_first_of("0123456789") != std::string_view::npos;
+}
+
 std::optional<Finding> changing_at(const Spot& spot) {
   const Values& values = spot.values;
   const std::optional<std::string_view> twice = met_again(values);
@@ -194,8 +210,9 @@ std::optional<Finding> finding_in(const Spot& spot, const TwinFacts& facts, cons
     return std::nullopt;
   }
   if (constant(spot.values)) {
-    const auto address = address_at(spot, facts);
-    return address ? address : load_time_at(spot, facts, last.answered);
+    auto known_kind = address_at(spot, facts);
+    known_kind = known_kind ? known_kind : load_time_at(spot, facts, last.answered);
+    return known_kind ? known_kind : loader_at(spot, facts);
   }
   const auto is_time = [&](std::string_view value) {
     return is_time_of_day(value) || as_moment(value, first.asked).has_value();
@@ -224,7 +241,7 @@ void add_headers(std::vector<Part>& parts, const std::vector<const Answer*>& ans
                    [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
     const auto which = static_cast<std::size_t>(std::count(seen.begin(), seen.end(), name));
     seen.push_back(name);
-    if (name == "date" || name == "content-length") {
+    if (name == "date" || name == "content-length" || name == "status" || name == "server") {
       continue;
     }
     Part part{"header " + name, {}};
@@ -257,24 +274,25 @@ std::vector<Part> parts_of(const std::vector<const Answer*>& answers) {
   return parts;
 }
 
-}  // namespace
+using Answers = std::vector<std::vector<Answer>>;
 
-std::vector<Finding> compare_twins(std::string_view request,
-                                   const std::vector<std::vector<Answer>>& answers,
-                                   const TwinFacts& facts) {
-  std::vector<const Answer*> flat;
+std::vector<const Answer*> flat(const Answers& answers) {
+  std::vector<const Answer*> all;
   for (const auto& rounds : answers) {
     for (const Answer& answer : rounds) {
-      flat.push_back(&answer);
+      all.push_back(&answer);
     }
   }
-  std::vector<Finding> findings;
-  if (answers.size() < 2 || answers[0].size() < 2) {
-    return findings;
-  }
+  return all;
+}
+
+// Calls `visit` with each place that all of `all` have: `answers` are the first of them.
+template <typename Visit>
+void each_spot(std::string_view request, const Answers& answers,
+               const std::vector<const Answer*>& all, Visit visit) {
   const std::size_t rounds = answers[0].size();
-  for (const auto& [part, texts] : parts_of(flat)) {
-    if (texts.size() != flat.size()) {
+  for (const auto& [part, texts] : parts_of(all)) {
+    if (texts.size() != all.size()) {
       continue;
     }
     for (const Place& place : align(texts)) {
@@ -283,11 +301,68 @@ std::vector<Finding> compare_twins(std::string_view request,
         const auto from = place.words.begin() + static_cast<std::ptrdiff_t>(p * rounds);
         spot.values.emplace_back(from, from + static_cast<std::ptrdiff_t>(rounds));
       }
-      if (auto finding = finding_in(spot, facts, *flat.front(), *flat.back())) {
-        findings.push_back(std::move(*finding));
-      }
+      visit(spot, place);
     }
   }
+}
+
+bool comparable(const Answers& answers) { return answers.size() >= 2 && answers[0].size() >= 2; }
+
+// The same in all of them, and not told by another name.
+bool may_be_of_a_load(const Spot& spot, const TwinFacts& facts, const Answer& first) {
+  const std::string_view value = spot.values[0][0];
+  return constant(spot.values) && may_be_of_a_load(value) &&
+         std::find(facts.known.begin(), facts.known.end(), value) == facts.known.end() &&
+         !as_moment(value, first.asked) && !address_at(spot, facts);
+}
+
+}  // namespace
+
+std::vector<Finding> compare_twins(std::string_view request, const Answers& answers,
+                                   const TwinFacts& facts) {
+  std::vector<Finding> findings;
+  if (!comparable(answers)) {
+    return findings;
+  }
+  const std::vector<const Answer*> all = flat(answers);
+  each_spot(request, answers, all, [&](const Spot& spot, const Place&) {
+    if (auto finding = finding_in(spot, facts, *all.front(), *all.back())) {
+      findings.push_back(std::move(*finding));
+    }
+  });
+  return findings;
+}
+
+bool may_hold_load_values(const Answers& answers, const TwinFacts& facts) {
+  bool may = false;
+  if (comparable(answers)) {
+    each_spot({}, answers, flat(answers), [&](const Spot& spot, const Place&) {
+      may = may || may_be_of_a_load(spot, facts, answers[0][0]);
+    });
+  }
+  return may;
+}
+
+std::vector<Finding> compare_loads(std::string_view request, const Answers& answers,
+                                   const Answer& other, const TwinFacts& facts) {
+  std::vector<Finding> findings;
+  if (!comparable(answers)) {
+    return findings;
+  }
+  std::vector<const Answer*> all = flat(answers);
+  all.push_back(&other);
+  each_spot(request, answers, all, [&](const Spot& spot, const Place& place) {
+    const std::string_view value = spot.values[0][0];
+    const std::string_view again = place.words.back();
+    if (!may_be_of_a_load(spot, facts, answers[0][0]) || differing_length(value, again) < 2 ||
+        !may_be_of_a_load(again)) {
+      return;
+    }
+    findings.push_back(finding_at(
+        spot, Kind::load_value, "made at the load: every worker gives the same",
+        fmt::format("{} in {} of {} workers, and {} when it was loaded again", shown(value),
+                    spot.values.size(), spot.values.size(), shown(again))));
+  });
   return findings;
 }
 

@@ -44,6 +44,7 @@ struct TwinFacts {
   // loading is not looked for when both are 0.
   double load_began = 0;
   double load_ended = 0;
+  int loader = 0;  // the pid of what they were forked from; 0: not known
 };
 
 // `answers[process][round]`: two processes or more, two rounds or more, as many for each. All
@@ -56,5 +57,16 @@ struct TwinFacts {
 std::vector<Finding> compare_twins(std::string_view request,
                                    const std::vector<std::vector<Answer>>& answers,
                                    const TwinFacts& facts);
+
+// Whether the answers hold something that is the same in all of them and may have been made at
+// load: a word with a digit. Another load tells.
+bool may_hold_load_values(const std::vector<std::vector<Answer>>& answers, const TwinFacts& facts);
+
+// What is the same in all `answers`, and another in `other`: the answer to the same request of a
+// process that was forked from another load. Not what is an address or a time: compare_twins() has
+// told that.
+std::vector<Finding> compare_loads(std::string_view request,
+                                   const std::vector<std::vector<Answer>>& answers,
+                                   const Answer& other, const TwinFacts& facts);
 
 }  // namespace forktail::doctor

@@ -28,7 +28,6 @@ NOT_RUN = {
     ("docs/dispatch.md", "free ── allocate"): "a diagram of states; t/unit/dispatch_kept_table_test.cc walks through it",
     ("docs/doctor.md", "forktail doctor --pid MASTER"): "a line of usage; test_docs_commands.py compares the options",
     ("docs/doctor.md", "# the metrics library"): "a list of names; test_doctor_pid.py has such files",
-    ("docs/doctor-app.md", "libshop.so: what a fork"): "needs a Redis; test_doctor_app.py looks for the same findings",
     ("docs/fork-facts.md", "pytest -s"): "test_fork_facts.py is part of script/test",
     ("docs/fork-facts.md", "preload: addresses"): "test_fork_facts.py prints it",
 }

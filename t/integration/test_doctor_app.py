@@ -113,6 +113,13 @@ def test_state_that_answers_show_is_found(doctor, name, expected, evidence):
     assert report["exit_code"] == 1
 
 
+def test_what_was_made_at_the_load_is_told_and_counts_against_nobody(doctor):
+    report = doctor.examine("load_value", "--request", "GET /")
+    assert {one["name"] for one in report["findings"]} == {"load_value GET / body by", "load_value GET / body secret"}
+    assert all("when it was loaded again" in one["evidence"] and not one["harm"] for one in report["findings"])
+    assert (report["verdict"], report["exit_code"]) == ("preload is safe", 0)
+
+
 def test_state_that_log_lines_show_is_found(doctor):
     (found,) = doctor.examine("logged", "--request", "GET /")["findings"]
     assert found["name"] == "random GET / log line 1 drew"
@@ -121,7 +128,8 @@ def test_state_that_log_lines_show_is_found(doctor):
 def test_the_markers_of_the_fork_facts_are_found_once_each(doctor, forkfacts):
     names = {one["name"] for one in doctor.examine(forkfacts, "--request", "GET /", "--processes", "4")["findings"]}
     assert names >= {"counter GET / body counter", "random GET / body random", "address GET / body pthread_self",
-                     "address GET / body address_static", "address GET / body address_heap_load"}
+                     "address GET / body address_static", "address GET / body address_heap_load",
+                     "load_value GET / body load_pid"}
     assert not [name for name in names if " log line " in name], "the answer has told it already"
     assert not [name for name in names if re.search(r"body (pid|tid|request_id|worker|loads)\b", name)], names
 
@@ -192,6 +200,7 @@ HOSTILE = [
     ("HangsAtStart", "no worker became ready"),
     ("HangsInAnswer", "GET /"),
     ("CrashesInAnswer", "SIGABRT"),
+    ("LongAnswer", "longer than 16 MB"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""docs/doctor.md shows what the doctor prints: its walk is run, and compared."""
+"""docs/doctor.md and docs/doctor-app.md show what the doctor prints: their walks are run, and compared."""
 
 import pytest
 
@@ -13,8 +13,8 @@ def prefork(environment):
     one.end()
 
 
-def test_the_walk_of_the_page_is_what_the_commands_print(forktail, prefork):
-    shown = doctor_walk.blocks(doctor_walk.PAGE.read_text())
+def test_the_walks_of_the_pages_are_what_the_commands_print(forktail, prefork):
+    shown = doctor_walk.shown()
     printed = dict(doctor_walk.Walk(forktail, prefork).steps())
     assert set(shown) == set(printed)
     for name, output in printed.items():

@@ -53,12 +53,20 @@ CLEAN_SERVERS = {
     "uWSGI with what it has": lambda prefork: prefork.uwsgi(
         apps.CLEAN, "--threads", "2", "--mule", "--cache2", "name=one,items=10", "--sharedarea", "1", "--log-master",
         "--stats", "stats.sock", "--master-fifo", "fifo", "--cheaper", "3")[0],
+    "uWSGI with its locks": lambda prefork: prefork.uwsgi(apps.CLEAN, "--thunder-lock", "--locks", "2")[0],
+    "uWSGI with SysV semaphores": lambda prefork: prefork.uwsgi(apps.CLEAN, "--lock-engine", "ipcsem", "--thunder-lock")[0],
+    "uWSGI with logs and helpers": lambda prefork: prefork.uwsgi(
+        apps.CLEAN, "--logto", "uwsgi.log", "--threaded-logger", "--offload-threads", "1", "--spooler", "spool", "--queue", "10",
+        "--touch-reload", "app.py", "--harakiri", "30", "--memory-report")[0],
     "gunicorn, preloaded": lambda prefork: prefork.gunicorn(apps.CLEAN, "--preload")[0],
     "gunicorn, lazy": lambda prefork: prefork.gunicorn(apps.CLEAN)[0],
     "gunicorn, threads and a log": lambda prefork: prefork.gunicorn(
         apps.CLEAN, "--preload", "-k", "gthread", "--threads", "3", "--access-logfile", "access.log")[0],
     "gunicorn, lazy, with traps": lambda prefork: prefork.gunicorn(apps.TRAPS)[0],
     "uWSGI, lazy, with traps": lambda prefork: prefork.uwsgi(apps.TRAPS, "--lazy-apps")[0],
+    "gunicorn, statsd and a pidfile": lambda prefork: prefork.gunicorn(
+        apps.CLEAN, "--preload", "--statsd-host", "127.0.0.1:8125", "--pid", "pid", "--error-logfile", "error.log",
+        "--capture-output")[0],
     "php-fpm": lambda prefork: prefork.php_fpm(traps=False),
     "Apache": lambda prefork: prefork.apache(traps=False),
     "Puma": lambda prefork: prefork.puma(traps=False),
@@ -208,7 +216,8 @@ def test_another_users_server_is_refused_with_the_cure(prefork, forktail, enviro
 def test_a_wrong_usage_is_told(doctor):
     assert doctor("x").returncode == 2
     for words in (["--request", "GET /"], ["--probe", "/tmp/s", "--i-may-stop-workers"], ["--app", "x"],
-                  ["--probe", "https://a", "--i-may-stop-workers", "--request", "/"],
+                  ["--probe", "ftp://a", "--i-may-stop-workers", "--request", "/"],
+                  ["--probe", "/tmp/s", "--i-may-stop-workers", "--request", "/", "--var", "novalue"],
                   ["--probe", "/tmp/s", "--i-may-stop-workers", "--request", "no path"]):
         result = doctor(os.getpid(), *words)
         assert result.returncode == 2 and result.stderr, words

@@ -37,8 +37,9 @@ def prefork(environment):
 
 @pytest.fixture
 def command(forktail):
-    def make(pid, target, *requests):
+    def make(pid, target, *requests, variables=()):
         asked = [word for request in requests or ["GET /"] for word in ("--request", request)]
+        asked += [word for variable in variables for word in ("--var", variable)]
         return [forktail, "doctor", "--json", "--pid", str(pid), "--probe", target, "--i-may-stop-workers", *asked]
 
     return make
@@ -48,8 +49,8 @@ def command(forktail):
 def probe(command, environment):
     """probe(PID, TARGET) is the JSON of the report."""
 
-    def run(pid, target, *requests):
-        result = subprocess.run(command(pid, target, *requests), env=environment, text=True, capture_output=True,
+    def run(pid, target, *requests, variables=()):
+        result = subprocess.run(command(pid, target, *requests, variables=variables), env=environment, text=True, capture_output=True,
                                 timeout=9 * LIMIT, check=False)
         assert not result.stderr
         assert not stopped(pid)
@@ -123,6 +124,50 @@ def test_http_over_a_unix_socket_is_spoken(prefork, probe):
     pid = prefork.start("gunicorn", "--preload", "-w", "2", "-b", f"unix:{path}", "app:application", workers=2,
                         address=path)
     assert ("random", "token") in markers(probe(pid, f"http://unix:{path}"))
+
+
+def test_https_is_spoken(prefork, probe, certificates):
+    prefork.application(apps.MARKERS)
+    port = free_port()
+    for name in ("backend.pem", "backend.key"):
+        target = prefork.home / name
+        target.write_bytes((certificates / name).read_bytes())
+        target.chmod(0o644)
+    pid = prefork.start("gunicorn", "--preload", "-w", "2", "-b", f"127.0.0.1:{port}", "--certfile", "backend.pem",
+                        "--keyfile", "backend.key", "app:application", workers=2, address=port)
+    assert ("random", "token") in markers(probe(pid, f"https://127.0.0.1:{port}"))
+
+
+PHP_MARKERS = """<?php
+header("Content-Type: application/json");
+echo json_encode(["pid" => getmypid(), "loaded" => LOADED, "fresh" => bin2hex(random_bytes(8)), "now" => microtime(true)]);
+"""
+
+
+def test_fastcgi_is_spoken_to_php(prefork, probe):
+    """What opcache.preload defines is in every worker of php-fpm."""
+    (prefork.home / "preload.php").write_text('<?php class Loaded { public static $by = "x"; }')
+    (prefork.home / "index.php").write_text(PHP_MARKERS.replace("LOADED", "class_exists('Loaded')"))
+    pid = prefork.php_fpm(traps=False)
+    report = probe(pid, f"fcgi://unix:{prefork.home}/fpm.sock", "GET /index.php?a=1", variables=[f"DOCUMENT_ROOT={prefork.home}"])
+    assert report["failures"] == [] and report["verdict"] == "preload is safe", report
+    assert any("of each of 3 workers: status 200" in note for note in report["notes"]), report["notes"]
+    report = probe(pid, f"fcgi://unix:{prefork.home}/fpm.sock", "GET /missing.php", variables=[f"DOCUMENT_ROOT={prefork.home}"])
+    assert any("status 404" in note for note in report["notes"]), report["notes"]
+
+
+def test_where_a_lock_decides_who_accepts_every_worker_is_reached(prefork, probe):
+    pid, target = prefork.uwsgi(apps.MARKERS, "--thunder-lock")
+    assert ("random", "token") in markers(probe(pid, target))
+
+
+def test_what_speaks_another_protocol_is_told_and_nobody_is_left_stopped(prefork, command, environment):
+    pid, target = prefork.uwsgi(apps.CLEAN)
+    result = subprocess.run(command(pid, f"fcgi://unix:{target}"), env=environment, text=True, capture_output=True,
+                            timeout=9 * LIMIT, check=False)
+    assert result.returncode == 2 and "failed" not in result.stderr
+    assert json.loads(result.stdout)["failures"]
+    assert not stopped(pid)
 
 
 @pytest.mark.parametrize("mode", ["preload", "lazy"])

@@ -51,6 +51,36 @@ TEST(DoctorTwin, EqualRandomNumbersAreFoundWithTheirBits) {
   EXPECT_THAT(findings[0].evidence, HasSubstr("at most 66 bits"));
 }
 
+Answer answer_of(const std::string& body) { return answered({{body}})[0][0]; }
+
+TEST(DoctorTwin, WhatIsAnotherWhenItIsLoadedAgainWasMadeAtTheLoad) {
+  const auto answers = answered({{"boot 7f3a version 2.1.0", "boot 7f3a version 2.1.0"},
+                                 {"boot 7f3a version 2.1.0", "boot 7f3a version 2.1.0"}});
+  EXPECT_TRUE(may_hold_load_values(answers, {}));
+  const auto findings = compare_loads("GET /", answers, answer_of("boot 91c4 version 2.1.0"), {});
+  EXPECT_THAT(names(findings), ElementsAre("load_value GET / body boot"));
+  EXPECT_FALSE(findings.at(0).counts());
+  EXPECT_THAT(compare_loads("GET /", answers, answer_of("boot 7f3a version 2.1.0"), {}), IsEmpty());
+}
+
+TEST(DoctorTwin, WordsAndWhatChangesAreOfNoLoad) {
+  EXPECT_FALSE(
+      may_hold_load_values(answered({{"all well", "all well"}, {"all well", "all well"}}), {}));
+  EXPECT_FALSE(may_hold_load_values(answered({{"n 4711", "n 4712"}, {"n 4713", "n 4714"}}), {}));
+  TwinFacts facts;
+  facts.known = {"req-1234"};
+  EXPECT_FALSE(
+      may_hold_load_values(answered({{"req-1234", "req-1234"}, {"req-1234", "req-1234"}}), facts));
+}
+
+TEST(DoctorTwin, TheLoadersPidIsToldAndCountsAgainstNobody) {
+  TwinFacts facts;
+  facts.loader = 18937;
+  const auto findings = found({{"by 18937", "by 18937"}, {"by 18937", "by 18937"}}, facts);
+  EXPECT_THAT(names(findings), ElementsAre("load_value GET / body by"));
+  EXPECT_FALSE(findings.at(0).counts());
+}
+
 TEST(DoctorTwin, OneGeneratorThatHasRunFurtherInOneWorkerIsFound) {
   EXPECT_THAT(
       names(found({{"id 9f8e7d6c5b", "id 0a1b2c3d4e"}, {"id 0a1b2c3d4e", "id 5566778899"}})),

@@ -11,9 +11,8 @@
 #include <stdexcept>
 #include <thread>
 
-#include "doctor/twin.h"
+#include "doctor/ask/ask.h"
 #include "wire/address.h"
-#include "wire/client.h"
 
 namespace forktail::doctor {
 
@@ -42,24 +41,23 @@ struct Asked {
 
 class Asker {
  public:
-  Asker(AppServer& server, Patience& patience)
-      : server_(server), patience_(patience), client_(wire::parse_address(server.socket())) {}
+  Asker(AppServer& server, Patience& patience) : server_(server), patience_(patience) {
+    target_.address = wire::parse_address(server.socket());
+  }
 
   Asked ask(const std::string& request) {
-    const std::size_t blank = request.find(' ');
-    wire::ClientRequest sent;
-    sent.method = request.substr(0, blank);
-    sent.uri = request.substr(blank + 1);
     Asked asked{make_id(), {}};
-    sent.variables.push_back({"REQUEST_ID", asked.id});
     asked.answer.asked = seconds(WallClock::now());
     try {
-      wire::ClientResponse response =
-          client_.request(sent, std::max(patience_.left(), milliseconds(1)));
-      asked.answer.status = response.status;
-      asked.answer.headers = std::move(response.headers);
-      asked.answer.body = std::move(response.body);
-    } catch (const wire::ClientError& error) {
+      const milliseconds limit = std::max(patience_.left(), milliseconds(1));
+      Question question(target_, request, asked.id, limit);
+      if (!question.wait(limit)) {
+        throw std::runtime_error(fmt::format("no answer came within {} ms", limit.count()));
+      }
+      asked.answer.status = question.answer().status;
+      asked.answer.headers = question.answer().headers;
+      asked.answer.body = question.answer().body;
+    } catch (const std::runtime_error& error) {
       std::this_thread::sleep_for(kAWhile);  // the server says who has died, if one has
       const std::string said = server_.complaint();
       throw std::runtime_error(
@@ -92,7 +90,7 @@ class Asker {
  private:
   AppServer& server_;
   Patience& patience_;
-  wire::Client client_;
+  Target target_;
 };
 
 std::vector<AddressRange> memory_of(pid_t pid) {
@@ -197,27 +195,53 @@ int requests_a_worker(const std::vector<std::string>& requests) {
   return static_cast<int>(requests.size()) * kRounds;
 }
 
-std::vector<Finding> compare_workers(AppServer& server, const std::vector<std::string>& requests,
-                                     int processes, Patience& patience) {
+TwinAnswers ask_twins(AppServer& server, const std::vector<std::string>& requests, int processes,
+                      Patience& patience) {
   Asker asker(server, patience);
-  TwinFacts facts;
-  facts.load_began = seconds(server.started());
-  facts.load_ended = load_ended(server);
+  TwinAnswers twins;
+  twins.facts.load_began = seconds(server.started());
+  twins.facts.load_ended = load_ended(server);
+  twins.answers.resize(requests.size());
   std::vector<pid_t> asked;
-  std::vector<Answers> all;
   for (int i = 0; i < processes; ++i) {
-    all.push_back(ask_one_worker(asker, requests, facts, asked));
+    Answers of_one = ask_one_worker(asker, requests, twins.facts, asked);
+    for (std::size_t request = 0; request < requests.size(); ++request) {
+      twins.answers[request].push_back(std::move(of_one[request]));
+    }
     if (i + 1 < processes) {
       wait_until_left(asked.back(), patience);
     }
   }
+  return twins;
+}
+
+std::vector<Answer> ask_once(AppServer& server, const std::vector<std::string>& requests,
+                             Patience& patience) {
+  Asker asker(server, patience);
+  std::vector<Answer> answers;
+  for (const std::string& request : requests) {
+    Asked asked = asker.ask(request);
+    asker.complete(asked);
+    answers.push_back(std::move(asked.answer));
+  }
+  return answers;
+}
+
+std::vector<Finding> compare_workers(const TwinAnswers& twins,
+                                     const std::vector<std::string>& requests) {
   std::vector<Finding> findings;
   for (std::size_t i = 0; i < requests.size(); ++i) {
-    std::vector<std::vector<Answer>> answers;
-    for (Answers& one : all) {
-      answers.push_back(std::move(one[i]));
-    }
-    add_once(findings, compare_twins(requests[i], answers, facts));
+    add_once(findings, compare_twins(requests[i], twins.answers[i], twins.facts));
+  }
+  return findings;
+}
+
+std::vector<Finding> compare_with_other_load(const TwinAnswers& twins,
+                                             const std::vector<std::string>& requests,
+                                             const std::vector<Answer>& others) {
+  std::vector<Finding> findings;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    add_once(findings, compare_loads(requests[i], twins.answers[i], others[i], twins.facts));
   }
   return findings;
 }

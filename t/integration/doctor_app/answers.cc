@@ -1,5 +1,6 @@
 // What answers show of state that a fork duplicates: one fixture each, named by FIXTURE.
 #include <pthread.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cstdint>
@@ -24,13 +25,19 @@ std::mt19937_64 generator(std::random_device{}());
   return "since " + std::to_string(std::chrono::duration<double>(loaded).count()) + "\n";
 }
 
-const std::string kAtLoad = load_time();
-
 [[maybe_unused]] std::string address() {
   char text[32];
   snprintf(text, sizeof(text), "%p", static_cast<void*>(&generator));
   return std::string("context ") + text + "\n";
 }
+
+[[maybe_unused]] std::string load_value() {
+  static const std::string loader = std::to_string(getpid());
+  static const auto secret = std::random_device{}();
+  return "loaded by " + loader + " with secret " + std::to_string(secret) + " version 2.1.0\n";
+}
+
+const std::string kAtLoad = load_time() + load_value();
 
 [[maybe_unused]] std::string self() {
   return "thread " + std::to_string(static_cast<std::uint64_t>(pthread_self())) + "\n";

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <stdexcept>
+#include <string>
 
 #include "fixture.h"
 
@@ -50,6 +51,10 @@ struct HangsAtFork : Nothing {
 
 struct HangsAtStart : Nothing {
   static void at_worker_start() { wait_for_ever(); }
+};
+
+struct LongAnswer : Nothing {
+  static std::string answer() { return std::string(std::size_t{20} << 20, 'x'); }
 };
 
 struct HangsInAnswer : Nothing {

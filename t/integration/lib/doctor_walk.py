@@ -1,17 +1,19 @@
-"""The walk of docs/doctor.md: its commands are run here, and their output is what the page shows.
+"""The walks of docs/doctor.md and docs/doctor-app.md: their commands are run here, and their output is what the pages show.
 
-    script/doctor-walk      writes it into the page
+    script/doctor-walk      writes it into the pages
 """
 
 import os
 import re
+import shutil
 import subprocess
 import urllib.request
 
 from lib.app import ROOT
+from lib.tools import give_up, need
 from lib.waiting import LIMIT, free_port
 
-PAGE = ROOT / "docs/doctor.md"
+PAGES = [ROOT / "docs/doctor.md", ROOT / "docs/doctor-app.md"]
 EXAMPLES = ROOT / "examples/doctor"
 MARK = re.compile(r"(<!-- walk: (\w+) -->\n)((?:\n(?:    .*)?(?=\n))*)")
 
@@ -31,6 +33,25 @@ class Walk:
         yield "probed", self.doctor(pid, url)
         yield "lazy", self.doctor(*self.serve("shop.py", "--lazy-apps"), kinds=True)
         yield "cured", self.doctor(*self.serve("cured.py"))
+        yield "app", self.doctor_of_app("shop.cc")
+        yield "app_cured", self.doctor_of_app("cured.cc")
+
+    def doctor_of_app(self, source):
+        """The application is built as its developer would."""
+        flags = subprocess.run([need("pkg-config"), "--cflags", "--libs", "hiredis"], capture_output=True, text=True,
+                               check=False, timeout=LIMIT)
+        if flags.returncode:
+            give_up("hiredis is not installed (libhiredis-dev)")
+        folder = self.prefork.home / "app"
+        folder.mkdir(exist_ok=True)
+        shutil.copy(EXAMPLES / source, folder / "shop.cc")
+        subprocess.run([need("g++"), "-std=c++20", "-g", "-shared", "-fPIC", f"-I{ROOT}/backend/include", "shop.cc",
+                        *flags.stdout.split(), "-o", "libshop.so"], cwd=folder, check=True, timeout=9 * LIMIT)
+        result = subprocess.run([self.forktail, "doctor", "--app", "./libshop.so", "--request", "GET /token"], cwd=folder,
+                                env={**self.environment, "REDIS_PORT": str(self.prefork.peer.port)}, text=True,
+                                timeout=9 * LIMIT, capture_output=True, check=False)
+        assert result.returncode in (0, 1), result.stdout + result.stderr
+        return f"$ forktail doctor --app ./libshop.so --request 'GET /token'\n{result.stdout.strip()}"
 
     def serve(self, source, *options):
         port = free_port()
@@ -65,6 +86,10 @@ class Walk:
         return f"$ forktail doctor {shown}\n{output}"
 
 
+def shown():
+    return {name: block for page in PAGES for name, block in blocks(page.read_text()).items()}
+
+
 def blocks(text):
     return {name: block for _, name, block in MARK.findall(text)}
 
@@ -85,7 +110,8 @@ def shape(output, name):
 
 def write(forktail, prefork):
     found = {name: as_block(output) for name, output in Walk(forktail, prefork).steps()}
-    PAGE.write_text(MARK.sub(lambda match: match[1] + found[match[2]], PAGE.read_text()))
+    for page in PAGES:
+        page.write_text(MARK.sub(lambda match: match[1] + found[match[2]], page.read_text()))
 
 
 if __name__ == "__main__":

@@ -225,7 +225,7 @@ void add_doctor_command(CLI::App& forktail, int& exit_code) {
       "The last line is `preload is safe`, or `use lazy, or mend these N`.\n"
       "Exit code: 0 safe; 1 there are findings; 2 it could not be examined, or a wrong usage.");
   command->callback([options, command, &exit_code] {
-    if (command->count("--app") + command->count("--pid") == 0) {
+    if (command->count("--pid") == 0 && options->app.app.empty()) {
       throw CLI::RequiredError("--app FILE or --pid MASTER");
     }
     exit_code = run(*options);

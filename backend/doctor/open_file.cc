@@ -98,20 +98,14 @@ class Collection {
     if (link.empty()) {
       return;  // closed meanwhile
     }
-    auto& alike = by_link_[link];
-    for (const std::size_t index : alike) {
-      OpenFile& file = result_.files[index];
-      const auto& [pid, numbers] = *file.holders.begin();
-      const long difference = compare({pid, numbers.front()}, held);
-      if (difference == 0) {
-        file.holders[held.pid].push_back(held.descriptor);
-        return;
-      }
-      if (difference < 0 && errno != ESRCH && errno != EBADF) {
-        result_.refused[held.pid] = "kcmp(2) of " + refusal(held.pid, errno);
-      }
+    std::vector<std::size_t>& alike = by_link_[link];
+    bool known = false;
+    const std::size_t place = place_among(alike, held, known);
+    if (known) {
+      result_.files[alike[place]].holders[held.pid].push_back(held.descriptor);
+      return;
     }
-    alike.push_back(result_.files.size());
+    alike.insert(alike.begin() + static_cast<std::ptrdiff_t>(place), result_.files.size());
     OpenFile& file = result_.files.emplace_back();
     file.link = link;
     file.holders[held.pid] = {held.descriptor};
@@ -134,6 +128,48 @@ class Collection {
   OpenFiles take() { return std::move(result_); }
 
  private:
+  long compare_with(std::size_t index, const Held& held) const {
+    const auto& [pid, numbers] = *result_.files[index].holders.begin();
+    return compare({pid, numbers.front()}, held);
+  }
+
+  // Where it stands among those with the same link, or would stand: they are in the kernel's order,
+  // which kcmp(2) tells, so that thousands of them are no matter.
+  std::size_t place_among(const std::vector<std::size_t>& alike, const Held& held, bool& known) {
+    constexpr long kLess = 1;
+    constexpr long kGreater = 2;
+    std::size_t low = 0;
+    std::size_t high = alike.size();
+    while (low < high) {
+      const std::size_t middle = low + (high - low) / 2;
+      const long difference = compare_with(alike[middle], held);
+      known = difference == 0;
+      if (difference == kLess) {
+        low = middle + 1;
+      } else if (difference == kGreater) {
+        high = middle;
+      } else {
+        return known ? middle : search_all(alike, held, known);
+      }
+    }
+    return low;
+  }
+
+  // One of them was closed meanwhile, may not be looked at, or the kernel tells no order.
+  std::size_t search_all(const std::vector<std::size_t>& alike, const Held& held, bool& known) {
+    for (std::size_t i = 0; i < alike.size(); ++i) {
+      const long difference = compare_with(alike[i], held);
+      if (difference == 0) {
+        known = true;
+        return i;
+      }
+      if (difference < 0 && errno != ESRCH && errno != EBADF) {
+        result_.refused[held.pid] = "kcmp(2) of " + refusal(held.pid, errno);
+      }
+    }
+    return alike.size();
+  }
+
   OpenFiles result_;
   std::map<std::string, std::vector<std::size_t>> by_link_;
 };

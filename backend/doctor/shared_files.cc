@@ -197,6 +197,7 @@ void add_lock(std::vector<Finding>& findings, const OpenFile& file, const Family
 // Ten connections to one database are one thing to mend.
 void merge(std::vector<Finding>& findings) {
   std::vector<Finding> merged;
+  constexpr int kMostInEvidence = 3;
   std::map<std::string, std::pair<std::size_t, int>> by_name;  // where, and how many
   for (Finding& finding : findings) {
     const auto [known, is_new] = by_name.try_emplace(finding.name(), merged.size(), 1);
@@ -206,7 +207,9 @@ void merge(std::vector<Finding>& findings) {
       ++known->second.second;
       Finding& first = merged[known->second.first];
       first.harm = first.harm || finding.harm;
-      first.evidence += "; " + finding.evidence;
+      if (known->second.second <= kMostInEvidence) {
+        first.evidence += "; " + finding.evidence;
+      }
     }
   }
   for (const auto& [name, place] : by_name) {

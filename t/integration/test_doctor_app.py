@@ -258,6 +258,11 @@ def test_modes_are_measured(doctor, forkfacts):
     assert by_mode["preload"]["private_kib"] < by_mode["exec"]["private_kib"]
 
 
+def test_an_application_without_a_name_is_a_wrong_usage(doctor):
+    result = doctor.run("--app", "")
+    assert result.returncode == 2 and "--app FILE or --pid MASTER" in result.stderr
+
+
 def test_a_wrong_time_limit_is_refused(doctor):
     result = doctor.run("--app", doctor.app("epoll"), "--timeout", "soon")
     assert result.returncode == 2

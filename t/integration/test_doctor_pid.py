@@ -179,6 +179,19 @@ def test_the_expected_findings_of_a_file_fail_nobody(prefork, doctor, examine, t
     assert doctor(pid, "--expect", str(tmp_path / "none")).returncode == 2
 
 
+def test_thousands_of_open_files_take_no_longer_than_it_may(prefork, examine):
+    """All of one path: nothing but the kernel tells them apart."""
+    source = ('import resource, socket\nresource.setrlimit(resource.RLIMIT_NOFILE, (6000, 6000))\n'
+              'files = [open("many.log", "w") for _ in range(2000)]\n'
+              'pairs = [socket.socketpair() for _ in range(500)]\n' + apps.CLEAN)
+    pid, _ = prefork.uwsgi(source, workers=8)
+    report = examine(pid)
+    found = {one["name"]: one for one in report["findings"]}
+    assert "(2000 of them)" in found[f"file {prefork.home}/many.log"]["what"]
+    assert "(1000 of them)" in found["socket pair"]["what"]
+    assert all(len(one["evidence"]) < 2000 for one in report["findings"])
+
+
 def test_the_memory_of_master_and_workers_is_told(prefork, examine):
     pid, _ = prefork.gunicorn(apps.CLEAN, "--preload", workers=3)
     rows = examine(pid)["tables"]["memory"]

@@ -23,6 +23,16 @@ TEST(StoryReader, AJsonLineThatNginxHasMadeInvalidIsReadAllTheSame) {
   EXPECT_EQ(event.id, "01a220bd2f2a7c31a4d2c0ffee001166");
 }
 
+TEST(StoryReader, NumbersThatNothingHasAreNone) {
+  const Event event = read(
+      R"({"ts":"2026-11-28T06:00:00Z","msg":"m","pid":-5,"worker":99999999999,"status":1000,"request_time":1e308,"seq":-1})");
+  EXPECT_EQ(event.pid, 0);
+  EXPECT_EQ(event.worker, 0);
+  EXPECT_EQ(event.status, -1);
+  EXPECT_EQ(event.duration, kUnknown);
+  EXPECT_EQ(event.seq, -1);
+}
+
 TEST(StoryReader, ABareListOfStatusesIsOne) {
   const Event event = read(
       R"({"status":200,"upstream_status":502, 200,"request_id":"01a220bd2f2a7c31a4d2c0ffee001177"})");

@@ -1,6 +1,7 @@
 #include "story/read/fields.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "id/validate.h"
 #include "story/read/vocabulary.h"
@@ -15,9 +16,12 @@ void set_once(std::string& target, std::string_view value) {
   }
 }
 
+// All of these count something: what is below 0, or too large, is none of them.
 template <typename T>
-void set_number(T& target, std::string_view value) {
-  if (const auto number = whole_number(value)) {
+void set_number(T& target, std::string_view value,
+                std::int64_t most = std::numeric_limits<T>::max()) {
+  const auto number = whole_number(value);
+  if (number && *number >= 0 && *number <= most) {
     target = static_cast<T>(*number);
   }
 }
@@ -188,7 +192,7 @@ void EventBuilder::add_number(int field, std::string_view value) {
     case kConnection:
       return set_number(event_.connection, value);
     case kStatus:
-      return set_number(event_.status, value);
+      return set_number(event_.status, value, 999);
     case kBytes:
       return set_number(event_.bytes, value);
     case kSeconds:

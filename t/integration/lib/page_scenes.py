@@ -206,12 +206,6 @@ def the_line_that_builds_the_program(machine, block):
     assert block.text == BUILD
 
 
-def examined(machine, block):
-    shop(machine)
-    code, said = machine.run(block.text)
-    assert code == 1 and "use lazy, or mend these" in said, said
-
-
 def bytes_of_a_line(machine, block):
     """The expression gives back what the escapes of a line stand for."""
     del machine
@@ -432,7 +426,6 @@ INSTEAD = {
     ("docs/application.md", "return {200"): piece_of_an_application,
     ("docs/application.md", "router_.get"): piece_of_an_application,
     ("docs/application.md", "pool.run"): piece_of_an_application,
-    ("docs/doctor-app.md", "forktail doctor --app"): examined,
     ("docs/doctor-app.md", "forktail::fork_safe"): piece_of_an_application,
     ("docs/logs.md", "b"): bytes_of_a_line,
     ("docs/logs.md", "2026-11-23T05:55:30.123456Z info"): lines_of_text,

@@ -1,9 +1,12 @@
 #include "queue_fifo.h"
 
 #include <atomic>
+#include <cstdlib>
 
 namespace forktail {
 namespace {
+
+constexpr uint32_t kMagic = 0x666b7166;  // "fkqf"
 
 // What stands before it is stored before what stands behind it: to a process that is killed, the
 // compiler's order is the only one that matters.
@@ -16,6 +19,9 @@ SeatSet bit_of(ngx_uint_t seat) { return SeatSet{1} << seat % kSeatBits; }
 class QueueFifo::Lock {
  public:
   explicit Lock(QueueFifo* fifo) : fifo_(fifo) {
+    if (!fifo->sound()) {
+      abort();  // its pool, and with it the lock, may be anywhere
+    }
     ngx_shmtx_lock(&fifo->pool_->mutex);
     if (fifo->changing_) {
       fifo->rebuild(kSeats);
@@ -44,6 +50,7 @@ QueueFifo* QueueFifo::create(ngx_slab_pool_t* pool) {
   if (fifo == nullptr) {
     return nullptr;
   }
+  fifo->magic_ = kMagic;
   fifo->pool_ = pool;
   fifo->capacity_ = (room - sizeof(QueueFifo)) / sizeof(Node);
   fifo->head_ = fifo->tail_ = fifo->free_ = kNone;
@@ -53,7 +60,12 @@ QueueFifo* QueueFifo::create(ngx_slab_pool_t* pool) {
   return fifo;
 }
 
+bool QueueFifo::sound() const { return magic_ == kMagic; }
+
 void QueueFifo::configure(ngx_uint_t limit, ngx_uint_t size) {
+  if (!sound()) {
+    return;
+  }
   const Lock lock(this);
   limit_ = limit;
   size_ = size;

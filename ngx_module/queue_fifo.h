@@ -2,7 +2,8 @@
 // workers.
 //
 // Lies in shared memory. Every function takes the lock of the zone's slab pool, which nginx's
-// master releases when a worker dies holding it. A worker is known by its seat (queue_seats.h).
+// master releases when a worker dies holding it. A worker is known by its seat (queue_seats.h). One
+// that finds something else there than a QueueFifo ends, by SIGABRT, which nginx's master logs.
 // Functions that let waiting requests go return whose they are: those workers are to be woken.
 //
 // A worker may be killed in the middle of a change. Whoever comes next puts that right, from what
@@ -57,6 +58,9 @@ class QueueFifo {
 
   // How many requests may be at the backend and wait, together.
   ngx_uint_t capacity() const { return capacity_; }
+  // Whether this is one at all. For nginx's master, which does not end whatever stands there.
+  bool sound() const;
+  // Does nothing when it is none.
   void configure(ngx_uint_t limit, ngx_uint_t size);
 
   // How much memory that many take.
@@ -106,6 +110,7 @@ class QueueFifo {
   Granted forget(ngx_uint_t seat);
   Granted grant(ngx_uint_t own);
 
+  uint32_t magic_;
   ngx_slab_pool_t* pool_;
   bool changing_;  // by the holder of the lock, or by one that died with it
   ngx_uint_t capacity_;

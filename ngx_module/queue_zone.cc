@@ -19,6 +19,13 @@ ngx_int_t ngx_http_forktail_queue_init_zone(ngx_shm_zone_t* shm, void* old_data)
     zone->fifo = QueueFifo::create(pool);
     pool->data = zone->fifo;
   }
+  if (zone->fifo != nullptr && !zone->fifo->sound()) {
+    ngx_log_error(NGX_LOG_EMERG, shm->shm.log, 0,
+                  "\"forktail_queue\" zone \"%V\" holds something else than a queue: a worker has "
+                  "written over it; restart nginx",
+                  &shm->shm.name);
+    return NGX_ERROR;
+  }
   if (zone->fifo == nullptr || zone->fifo->capacity() < zone->size + zone->limit) {
     ngx_log_error(NGX_LOG_EMERG, shm->shm.log, 0,
                   "\"forktail_queue\" zone \"%V\" of %uz bytes holds %ui requests, but SIZE and "

@@ -230,5 +230,28 @@ TEST_F(QueueFifoDeath, WhatTheProcessOfAnOldEpochLeftIsReclaimedAndNothingOfALat
   EXPECT_EQ(fifo_->status().active, 0U);
 }
 
+class QueueFifoScribbled : public QueueFifoDeath {
+ protected:
+  // As whatever writes over the zone.
+  void scribble() { memset(static_cast<void*>(fifo_), 0xff, sizeof(QueueFifo)); }
+};
+
+TEST_F(QueueFifoScribbled, AWorkerThatFindsSomethingElseEndsAtOnce) {
+  EXPECT_TRUE(fifo_->sound());
+  scribble();
+  EXPECT_FALSE(fifo_->sound());
+  EXPECT_EXIT(enter(kLiving), testing::KilledBySignal(SIGABRT), "");
+  EXPECT_EXIT(fifo_->leave(kLiving), testing::KilledBySignal(SIGABRT), "");
+}
+
+TEST_F(QueueFifoScribbled, TheMasterGoesOn) {
+  scribble();
+  const QueueFifo before = *fifo_;
+  fifo_->configure(1, 1);
+  EXPECT_EQ(
+      memcmp(static_cast<const void*>(&before), static_cast<const void*>(fifo_), sizeof(before)),
+      0);
+}
+
 }  // namespace
 }  // namespace forktail

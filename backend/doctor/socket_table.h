@@ -12,6 +12,8 @@
 #include <string>
 #include <utility>
 
+#include "forktail/api.h"
+
 namespace forktail::doctor {
 
 struct SocketFacts {
@@ -41,7 +43,7 @@ class SocketTable {
   [[nodiscard]] const SocketFacts* find(std::uint64_t inode) const;
 
   // Why the table is empty; "" when it is not.
-  [[nodiscard]] const std::string& problem() const { return problem_; }
+  [[nodiscard]] const std::string& problem() const FORKTAIL_LIFETIMEBOUND { return problem_; }
 
  private:
   std::map<std::uint64_t, SocketFacts> sockets_;

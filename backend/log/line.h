@@ -11,6 +11,7 @@
 #include <string_view>
 #include <variant>
 
+#include "forktail/api.h"
 #include "forktail/context.h"
 
 namespace forktail::log {
@@ -66,11 +67,13 @@ class Line {
 
   // The line with its number in the process. To be called once: numbering moves the bytes.
   // Separate from composing, so that a lock need be held only for the number and the write.
-  std::string_view numbered(std::uint64_t seq) noexcept;
+  std::string_view numbered(std::uint64_t seq) noexcept FORKTAIL_LIFETIMEBOUND;
 
   // What stands before the number and after it.
-  [[nodiscard]] std::string_view head() const noexcept { return {bytes_.data(), head_size_}; }
-  [[nodiscard]] std::string_view tail() const noexcept {
+  [[nodiscard]] std::string_view head() const noexcept FORKTAIL_LIFETIMEBOUND {
+    return {bytes_.data(), head_size_};
+  }
+  [[nodiscard]] std::string_view tail() const noexcept FORKTAIL_LIFETIMEBOUND {
     return {bytes_.data() + head_size_ + kSeqRoom, size_ - head_size_ - kSeqRoom};
   }
 

@@ -11,6 +11,7 @@
 #include <optional>
 #include <vector>
 
+#include "forktail/api.h"
 #include "log/sink.h"
 #include "server/dispatch/ready_list.h"
 #include "server/shared/log_groups.h"
@@ -67,7 +68,7 @@ class JoinedShare {
  public:
   JoinedShare(const ShareDescription& description, const Options& options, log::Sink& sink);
 
-  [[nodiscard]] const GenerationShare& share() const { return share_; }
+  [[nodiscard]] const GenerationShare& share() const FORKTAIL_LIFETIMEBOUND { return share_; }
 
  private:
   Slots slots_;

@@ -11,6 +11,7 @@
 #include <optional>
 #include <vector>
 
+#include "forktail/api.h"
 #include "server/generation/backoff.h"
 #include "server/shared/channel.h"
 
@@ -25,7 +26,7 @@ class Template {
   [[nodiscard]] bool loading() const { return pid_ != 0 && !loaded_; }
   [[nodiscard]] Clock::time_point started() const { return started_; }
   // Without a descriptor when there is nobody to talk to.
-  [[nodiscard]] const Channel& channel() const { return channel_; }
+  [[nodiscard]] const Channel& channel() const FORKTAIL_LIFETIMEBOUND { return channel_; }
 
   // When it is to be started; nothing when it is there, or is not to be.
   [[nodiscard]] std::optional<Clock::time_point> start_at() const { return start_at_; }

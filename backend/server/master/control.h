@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "forktail/api.h"
 #include "log/sink.h"
 #include "server/generation/stats.h"
 #include "server/master/endpoint.h"
@@ -34,7 +35,8 @@ class Control {
 
   // Those of `handed_over` that have one of the addresses are taken. Throws std::runtime_error.
   void open(const Options& options, std::vector<Listener>& handed_over);
-  [[nodiscard]] const std::vector<std::unique_ptr<Endpoint>>& endpoints() const {
+  [[nodiscard]] const std::vector<std::unique_ptr<Endpoint>>& endpoints() const
+      FORKTAIL_LIFETIMEBOUND {
     return endpoints_;
   }
 

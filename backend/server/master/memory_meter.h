@@ -11,6 +11,7 @@
 #include <optional>
 #include <vector>
 
+#include "forktail/api.h"
 #include "server/os/memory_probe.h"
 
 namespace forktail::server {
@@ -30,7 +31,9 @@ class MemoryMeter {
   // A child of this process has been waited for. True when it was the one that measures.
   bool reaped(pid_t pid);
 
-  [[nodiscard]] const std::map<pid_t, ProcessMemory>& found() const { return found_; }
+  [[nodiscard]] const std::map<pid_t, ProcessMemory>& found() const FORKTAIL_LIFETIMEBOUND {
+    return found_;
+  }
 
  private:
   std::optional<MemoryProbe> probe_;

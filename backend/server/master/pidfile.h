@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "forktail/api.h"
 #include "server/os/descriptor.h"
 
 namespace forktail::server {
@@ -27,7 +28,7 @@ class Pidfile {
   void set_aside();
   void put_back();
   [[nodiscard]] int shared() const { return shared_ ? file_.get() : -1; }
-  [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] const std::string& path() const FORKTAIL_LIFETIMEBOUND { return path_; }
   // The new master is in charge.
   void hand_over();
 

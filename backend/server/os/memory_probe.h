@@ -9,6 +9,7 @@
 #include <map>
 #include <vector>
 
+#include "forktail/api.h"
 #include "server/os/descriptor.h"
 #include "server/os/process_memory.h"
 
@@ -30,7 +31,9 @@ class MemoryProbe {
   // Takes in what is there. True when there is no more to come.
   bool read();
   // By pid; processes that had ended are missing, or have zeros.
-  [[nodiscard]] const std::map<pid_t, ProcessMemory>& found() const { return found_; }
+  [[nodiscard]] const std::map<pid_t, ProcessMemory>& found() const FORKTAIL_LIFETIMEBOUND {
+    return found_;
+  }
 
  private:
   Descriptor results_;

@@ -7,6 +7,8 @@
 #include <span>
 #include <string_view>
 
+#include "forktail/api.h"
+
 namespace forktail::server {
 
 // Reads which objects are mapped where, and makes traces safe to take in signal handlers. To be
@@ -23,7 +25,7 @@ class StackTrace {
   StackTrace(const StackTrace&) = delete;
   StackTrace& operator=(const StackTrace&) = delete;
 
-  [[nodiscard]] std::span<const std::string_view> frames() const {
+  [[nodiscard]] std::span<const std::string_view> frames() const FORKTAIL_LIFETIMEBOUND {
     return std::span(frames_).first(count_);
   }
 

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <utility>
 
+#include "forktail/api.h"
 #include "server/os/descriptor.h"
 
 namespace forktail::server {
@@ -30,7 +31,7 @@ class BodyStore {
   [[nodiscard]] bool begin(std::uint64_t size, std::string_view beginning);
 
   // Room for the next bytes of the body, and for one more: to see whether something follows it.
-  std::span<char> room();
+  std::span<char> room() FORKTAIL_LIFETIMEBOUND;
 
   // The first `count` bytes of room() have been filled. False with errno when the file did not take
   // them or can not be mapped.
@@ -40,10 +41,10 @@ class BodyStore {
   [[nodiscard]] std::uint64_t received() const { return received_; }
   [[nodiscard]] bool complete() const { return received_ == size_; }
   [[nodiscard]] bool surplus() const { return surplus_; }  // more came than the body has
-  [[nodiscard]] const std::string& directory() const { return directory_; }
+  [[nodiscard]] const std::string& directory() const FORKTAIL_LIFETIMEBOUND { return directory_; }
 
   // The complete body, and the file that it is in; -1: in none. Valid until release().
-  [[nodiscard]] std::string_view view() const;
+  [[nodiscard]] std::string_view view() const FORKTAIL_LIFETIMEBOUND;
   [[nodiscard]] int file() const { return file_.get(); }
 
   // Gives the file back.

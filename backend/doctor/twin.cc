@@ -15,8 +15,6 @@ namespace forktail::doctor {
 
 namespace {
 
-constexpr double kClockSlack = 1.1;  // a server may keep its time for a second
-
 // One place in the answers, seen as a table of processes and rounds.
 struct Spot {
   std::string_view request;

@@ -161,6 +161,10 @@ void declare_sockets(CLI::App& app, Options& options) {
   app.add_option("--tls-client-ca", options.tls_client_ca,
                  "CAs (PEM) whose certificates clients must have")
       ->type_name("FILE");
+  app.add_option("--tls-processes", options.tls_processes,
+                 "processes that speak TLS, in front of all workers (default 1)")
+      ->check(in_range(1, 64))
+      ->type_name("N");
   app.add_flag("--plain-tcp", options.plain_tcp,
                "allow TCP sockets that other machines can reach, without TLS");
 }

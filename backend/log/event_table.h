@@ -8,7 +8,7 @@
 // clang-format off
 
 SECTION("Requests")
-EVENT(request, info, "a request was answered", "method, path, status, bytes, queue_ms, read_ms, handle_ms, write_ms")
+EVENT(request, info, "a request was answered", "method, path, status, bytes, queue_ms, read_ms, handle_ms, write_ms, tls_peer")
 EVENT(slow, warn, "the application took longer than `slow-request` for it", "method, path, handle_ms")
 EVENT(bad_request, warn, "what came was refused before the application saw it", "status, reason")
 EVENT(bad_id, warn, "REQUEST_ID is no valid id; a new one was made", "")
@@ -43,6 +43,10 @@ EVENT(fork_failed, error, "a process could not be forked; it is tried again", "o
 EVENT(template_failed, error, "a new template could not load the application; it is tried again", "reason")
 EVENT(template_died, error, "a template has ended; another one is started", "of_pid, how, retry_ms")
 EVENT(template_late, error, "a template that has not loaded within `start-timeout` is killed", "of_pid, reason")
+EVENT(tls_process_ready, info, "a TLS process accepts connections", "of_tls, of_pid")
+EVENT(tls_process_left, info, "a TLS process has ended as it was told to", "of_tls, of_pid")
+EVENT(tls_process_died, error, "a TLS process has ended by itself, and its connections with it; another one is started", "of_tls, of_pid, reason, retry_ms")
+EVENT(tls_process_killed, warn, "the master kills a TLS process that does not leave", "of_tls, of_pid, reason")
 EVENT(foreign_logger, warn, "lines of the application go to another logger than the server's, without an id", "path, reason")
 EVENT(fork_audit, warn, "the load has left what the fork duplicates (`fork-audit`)", "finding, evidence, why, cure")
 EVENT(fork_audit_found, warn, "how many of those there are, and how to be rid of them", "found")

@@ -39,6 +39,7 @@ std::string_view read_head(std::string_view data, RequestHead& out) {
   if (const auto wrong = parse_variables(data, out.variables); !wrong.empty()) {
     return wrong;
   }
+  std::erase_if(out.variables, [](const Variable& sent) { return sent.name == kTlsPeerSubject; });
 
   std::optional<std::string_view> method;
   std::optional<std::string_view> length;

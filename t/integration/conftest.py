@@ -20,6 +20,7 @@ from lib.deploy import replace
 from lib.nginx import Nginx, upstream
 from lib.processes import MARKER, end_leftovers
 from lib.server import Server
+from lib.waiting import free_port
 
 
 def pytest_configure(config):
@@ -116,6 +117,23 @@ def server(forktail, forkfacts, environment, tmp_path):
     yield make
     complaints = [complaint for one in servers for complaint in one.end()]
     assert not complaints, complaints
+
+
+@pytest.fixture
+def tls_server(server, bodies_app, certificates, tmp_path):
+    """Listens on a unix socket, and on a TCP port with TLS, `port`."""
+
+    def make(start=True, **options):
+        port = free_port()
+        given = {"tls_cert": certificates / "backend.pem", "tls_key": certificates / "backend.key",
+                 "tls_client_ca": certificates / "ca.pem", "app": bodies_app, **options}
+        app = server(start=False, socket=[tmp_path / "app.sock", f"127.0.0.1:{port}"], **given)
+        app.port = port
+        app.tls = tls_support.client_context(certificates)
+        (app.home / "file").write_bytes(tls_support.FILE)
+        return app.start() if start else app
+
+    return make
 
 
 @pytest.fixture

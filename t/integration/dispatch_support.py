@@ -96,10 +96,12 @@ class Load:
 
 
 class Kept:
-    """A peer that keeps its connection to the server."""
+    """A peer that keeps its connection to the server; over TLS, to one that speaks it."""
 
     def __init__(self, app, timeout=LIMIT):
-        self.socket = uwsgi.connect(app.dial(), timeout)
+        self.socket = uwsgi.connect(("127.0.0.1", app.port) if app.tls else app.dial(), timeout)
+        if app.tls:
+            self.socket = app.tls.wrap_socket(self.socket, server_hostname="backend.example")
 
     def send(self, path="/", body=b"", **extra):
         variables = uwsgi.variables(path, "POST", body, **{"UWSGI_KEEP_CONN": "1", **extra})

@@ -10,6 +10,7 @@ import pytest
 from lib import uwsgi
 from lib.nginx import upstream
 from lib.waiting import free_port, wait_for
+from tls_support import pass_tls, with_client
 
 MIB = 1 << 20
 UPLOADS = 50
@@ -49,6 +50,14 @@ def test_each_of_many_large_uploads_is_answered_with_413(server, nginx, tmp_path
     for path in ("/stock", "/unbuffered"):
         assert uploads(rig, sizes[:10], path) == [413] * 10, path
     assert rig.get("/forkfacts").status == 200, "no server of the block was taken for dead"
+    assert not rig.errors(), rig.errors()
+
+
+def test_large_uploads_over_tls_are_answered_with_413(tls_server, nginx, certificates):
+    app = tls_server(body_limit="1m", processes=2)
+    rig = pass_tls(nginx, app, with_client(certificates) + "client_max_body_size 0;")
+    assert uploads(rig, [random.Random(n).randrange(2 * MIB, 16 * MIB) for n in range(20)]) == [413] * 20
+    assert rig.get("/file").status == 200
     assert not rig.errors(), rig.errors()
 
 

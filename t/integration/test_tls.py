@@ -12,26 +12,10 @@ import pytest
 
 from lib import uwsgi
 from lib.server import refused
-from lib.waiting import LIMIT, free_port, wait_for
+from lib.waiting import LIMIT, wait_for
 from tls_support import BIG, FILE, STREAM, client_context, pass_tls, request, with_client
 
 every_mode = pytest.mark.parametrize("mode", ["preload", "lazy", "exec"])
-
-@pytest.fixture
-def tls_server(server, bodies_app, certificates, tmp_path):
-    """Listens on a unix socket, and on a TCP port with TLS, `port`."""
-
-    def make(start=True, **options):
-        port = free_port()
-        given = {"tls_cert": certificates / "backend.pem", "tls_key": certificates / "backend.key",
-                 "tls_client_ca": certificates / "ca.pem", "app": bodies_app, **options}
-        app = server(start=False, socket=[tmp_path / "app.sock", f"127.0.0.1:{port}"], **given)
-        app.port = port
-        (app.home / "file").write_bytes(FILE)
-        return app.start() if start else app
-
-    return make
-
 
 @every_mode
 def test_nginx_with_a_client_certificate_is_served(tls_server, nginx, certificates, mode):

@@ -8,12 +8,15 @@ import subprocess
 
 import pytest
 
+from dispatch_support import APP, Kept
+from dispatch_support import Load as Work
 from lib import uwsgi
 from lib.hold import Held, release
 from lib.processes import children_of, is_alive
-from lib.waiting import wait_for
+from lib.waiting import free_port, wait_for
 from test_reload import Load, replace
 from test_systemd import FRAGILE, Manager, handed_over, listening
+from tls_support import client_context, pass_tls, tls_pid, with_client
 
 every_mode = pytest.mark.parametrize("mode", ["preload", "lazy", "exec"])
 
@@ -26,6 +29,11 @@ FAILING = {
     "it hangs and ignores SIGTERM": ("#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1; done\n",
                                      "it did not serve within upgrade-timeout (1000 ms)"),
 }
+
+
+@pytest.fixture(scope="module")
+def work_app(build_app):
+    return build_app(APP)
 
 
 def put(path, text):
@@ -310,3 +318,26 @@ def test_a_socket_of_systemds_goes_from_one_to_the_next_and_stays_systemds(upgra
         os.kill(last, signal.SIGTERM)
         wait_for(lambda: not is_alive(last), "end of the last master")
         assert os.path.exists(path)
+
+
+@every_mode
+def test_no_request_is_lost_over_an_upgrade_with_tls(upgradable, certificates, nginx, work_app, mode):
+    """Those whose handshake falls between the two masters, too."""
+    port = free_port()
+    app = upgradable(start=False, app=work_app, fork_mode=mode, tls_cert=certificates / "backend.pem",
+                     tls_key=certificates / "backend.key", tls_client_ca=certificates / "ca.pem")
+    app.options["socket"] = [app.home / "app.sock", f"127.0.0.1:{port}"]
+    app.start()
+    app.port, app.tls = port, client_context(certificates)
+    web = pass_tls(nginx, app, with_client(certificates))
+    old = tls_pid(app)
+    with Work(web, clients=8, sizes=(0, 3000, 70_000)) as load:
+        app.send_signal(signal.SIGUSR2)
+        app.wait_log("this one leaves", limit=30)
+        load.wait(50)
+        wait_for(lambda: not is_alive(app.pid) or app.process.poll() is not None, "end of the old master", 30)
+        load.wait(50)
+    assert not load.failures
+    assert not is_alive(old) and tls_pid(app) is not None
+    with Kept(app) as peer:
+        assert peer.ask().status == 200

@@ -3,6 +3,7 @@
 import ssl
 
 from lib import uwsgi
+from lib.processes import is_alive
 
 # GET /file is answered from a file, /stream by parts, /big with a megabyte; POST with what came.
 BODIES = """
@@ -59,3 +60,9 @@ def with_client(certificates, name="client"):
             f"forktail_ssl_certificate_key {certificates}/{name}.key;"
             f"forktail_ssl_verify on; forktail_ssl_trusted_certificate {certificates}/ca.pem;"
             "forktail_ssl_name backend.example;")
+
+
+def tls_pid(app):
+    """The newest TLS process that is there."""
+    pids = [line["of_pid"] for line in app.log(event="tls_process_ready") if is_alive(line["of_pid"])]
+    return pids[-1] if pids else None

@@ -82,6 +82,21 @@ TEST(KeptTable, OnlyTheFirstNoticeIsTheFirst) {
   EXPECT_TRUE(table.mark_given_back(*table.allocate(kA))) << "another connection";
 }
 
+TEST(KeptTable, KnowsThePeerOfAConnectionAsLongAsItIsThatConnection) {
+  KeptTable table({100, 2}, 2);
+  const auto id = table.allocate(kA);
+  const auto other = table.allocate(kA);
+  table.set_peer(*id, {true, "CN=client,O=Example"});
+  EXPECT_EQ(table.peer(*id).subject, "CN=client,O=Example");
+  EXPECT_TRUE(table.peer(*id).last);
+  EXPECT_EQ(table.peer(*other).subject, "");
+  const std::string longest(TlsPeer::kMostSubject, 's');
+  table.set_peer(*other, {false, longest});
+  EXPECT_EQ(table.peer(*other).subject, longest);
+  table.free(*id);
+  EXPECT_EQ(table.peer(*table.allocate(kA)).subject, "") << "another connection";
+}
+
 TEST(KeptTable, KnowsWhichSeatsHaveAWorker) {
   KeptTable table({100, 1}, 2);
   table.set_occupied(2, true);

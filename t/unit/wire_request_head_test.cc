@@ -105,6 +105,17 @@ TEST(RequestHead, TakesTheLastOfOtherVariables) {
   EXPECT_FALSE(read.head.keep);
 }
 
+TEST(RequestHead, NobodyCanSayForHimselfWhoHeIs) {
+  const Read read{{"REQUEST_METHOD", "GET"},
+                  {"TLS_PEER_SUBJECT", "CN=admin"},
+                  {"TLS_PEER_SUBJECT", ""},
+                  {"PATH_INFO", "/"}};
+  EXPECT_EQ(read.wrong, "");
+  EXPECT_EQ(read.head.tls_peer, "");
+  ASSERT_EQ(read.head.variables.size(), 2U);
+  EXPECT_EQ(read.head.variables[1].name, "PATH_INFO");
+}
+
 TEST(RequestHead, KeepsOnlyForOne) {
   for (const auto* value : {"", "0", "11", "on", " 1"}) {
     const Read read{{"REQUEST_METHOD", "GET"}, {"UWSGI_KEEP_CONN", value}};

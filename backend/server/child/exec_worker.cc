@@ -13,13 +13,12 @@
 
 #include "server/child/worker.h"
 #include "server/dispatch/worker_signals.h"
-#include "server/request/tls.h"
 #include "server/shared/logging.h"
 
 namespace forktail::server {
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ExecWorker, share, worker, channel, log, app_copy, options,
-                                   log_path, tls_cert, tls_key, tls_client_ca, tls_ticket_keys)
+                                   log_path)
 
 namespace {
 
@@ -50,13 +49,6 @@ std::string exec_worker(const GenerationShare& share, int worker, const Channel&
   self.app_copy = share.app_copy;
   self.options = share.options.as_ini;
   self.log_path = share.sink.target();
-  if (share.options.tls) {
-    const TlsMaterial& material = share.options.tls->material();
-    self.tls_cert = material.cert.text;
-    self.tls_key = material.key.text;
-    self.tls_client_ca = material.client_ca.text;
-    self.tls_ticket_keys = material.ticket_keys;
-  }
 
   const std::string text = nlohmann::json(self).dump();
   const int memfd = memfd_create("forktail-exec-worker", 0);
@@ -90,10 +82,6 @@ ExecWorker read_exec_worker(int descriptor) {
 }
 
 void run_exec_worker(const ExecWorker& self, Options options) {
-  if (!self.tls_cert.empty()) {
-    options.tls = std::make_shared<TlsContext>(TlsMaterial{
-        {{}, self.tls_cert}, {{}, self.tls_key}, {{}, self.tls_client_ca}, self.tls_ticket_keys});
-  }
   options.logto = self.log_path;
   prctl(PR_SET_NAME, "forktail");  // it is `exe` by now
   for (const int fd : inherited_by(self)) {

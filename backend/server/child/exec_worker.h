@@ -18,10 +18,6 @@ struct ExecWorker {
   int app_copy = -1;     // none
   std::string options;   // INI text
   std::string log_path;  // absolute
-  std::string tls_cert;  // in PEM, see TlsMaterial
-  std::string tls_key;
-  std::string tls_client_ca;
-  std::vector<unsigned char> tls_ticket_keys;
 };
 
 // Replaces the process by a fresh one of the same program, as `worker`. Returns only on failure,

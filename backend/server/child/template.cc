@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -171,6 +172,9 @@ App* load_for_all(const GenerationShare& share, const Channel& master) {
 void run_template(const GenerationShare& given, Channel master) {
   GenerationShare share = given;
   die_with_master(share.master);
+  if (share.options.tls) {
+    prctl(PR_SET_DUMPABLE, 1);  // the key is the master's and stays there
+  }
   default_signals();
   close_inherited(share, master);
   apply_umask(share.options);  // which a reload may have changed

@@ -1,9 +1,12 @@
 #include "server/dispatch/kept_table.h"
 
+#include <algorithm>
+#include <string>
+
 namespace forktail::server {
 
 std::size_t KeptTable::size_for(int capacity, int seats) {
-  return sizeof(Board) + sizeof(Slot) * static_cast<std::size_t>(capacity) +
+  return sizeof(Board) + (sizeof(Slot) + sizeof(PeerText)) * static_cast<std::size_t>(capacity) +
          sizeof(std::atomic<bool>) * static_cast<std::size_t>(seats + 1);
 }
 
@@ -25,6 +28,7 @@ std::optional<KeptId> KeptTable::allocate(std::uint32_t owner) {
         at(slot).state.compare_exchange_strong(state, state_of(version, owner))) {
       at(slot).given_back = false;
       at(slot).fresh = true;
+      at(slot).tls = false;
       return KeptId{slot, version};
     }
   }
@@ -46,6 +50,25 @@ void KeptTable::release(KeptId id, std::int64_t deadline_ns, bool fresh) {
 void KeptTable::free(KeptId id) {
   at(id.slot).state = state_of(id.version + 1, kFree);
   board().closed.fetch_add(1, std::memory_order_relaxed);
+}
+
+void KeptTable::set_peer(KeptId id, const TlsPeer& peer) {
+  PeerText& text = peer_text(id.slot);
+  text.last = peer.last;
+  const std::size_t size = std::min(peer.subject.size(), text.subject.size());
+  text.size = static_cast<std::uint16_t>(size);
+  std::copy_n(peer.subject.begin(), size, text.subject.begin());
+  at(id.slot).tls = true;
+}
+
+// Other processes can write there: the size is taken as a stranger's.
+TlsPeer KeptTable::peer(KeptId id) const {
+  if (!at(id.slot).tls) {
+    return {};
+  }
+  const PeerText& text = peer_text(id.slot);
+  const std::size_t size = std::min<std::size_t>(text.size, text.subject.size());
+  return {text.last, std::string(text.subject.data(), size)};
 }
 
 void KeptTable::set_peers_keep(bool keep) {

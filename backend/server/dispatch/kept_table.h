@@ -8,10 +8,12 @@
 // thread of any process of the generation; none waits.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <optional>
 
+#include "server/dispatch/handed_over.h"
 #include "server/dispatch/kept_numbers.h"
 #include "server/os/shared_memory.h"
 
@@ -66,6 +68,11 @@ class KeptTable {
   // Remembers that the peer was asked to close it; true the first time.
   bool mark_given_back(KeptId id) { return !at(id.slot).given_back.exchange(true); }
 
+  // What is known of the peer of a connection that has come over TLS, for whoever owns it. Only its
+  // owner may set it, before it gives it to others.
+  void set_peer(KeptId id, const TlsPeer& peer);
+  [[nodiscard]] TlsPeer peer(KeptId id) const;
+
   // Whether the peer of the last request that was read keeps connections.
   [[nodiscard]] bool peers_keep() const {
     return board().peers_keep.load(std::memory_order_relaxed);
@@ -88,6 +95,12 @@ class KeptTable {
     std::atomic<std::int64_t> deadline_ns;
     std::atomic<bool> fresh;
     std::atomic<bool> given_back;
+    std::atomic<bool> tls;  // there is a PeerText of it
+  };
+  struct PeerText {
+    bool last;
+    std::uint16_t size;
+    std::array<char, TlsPeer::kMostSubject> subject;
   };
   struct alignas(64) Board {
     std::atomic<bool> peers_keep;
@@ -111,8 +124,12 @@ class KeptTable {
   [[nodiscard]] Slot& at(std::uint32_t slot) const {
     return reinterpret_cast<Slot*>(memory_.base() + sizeof(Board))[slot];
   }
+  [[nodiscard]] PeerText& peer_text(std::uint32_t slot) const {
+    return reinterpret_cast<PeerText*>(&at(static_cast<std::uint32_t>(capacity())))[slot];
+  }
   [[nodiscard]] std::atomic<bool>& seat_flag(int seat) const {
-    return reinterpret_cast<std::atomic<bool>*>(&at(static_cast<std::uint32_t>(capacity())))[seat];
+    return reinterpret_cast<std::atomic<bool>*>(
+        &peer_text(static_cast<std::uint32_t>(capacity())))[seat];
   }
 
   KeptNumbers numbers_;

@@ -27,6 +27,14 @@ bool out_of_descriptors(int error) {
   return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
 }
 
+std::vector<bool> which_hand_over(const std::vector<int>& listeners) {
+  std::vector<bool> which;
+  for (const int listener : listeners) {
+    which.push_back(is_handover_queue(listener));
+  }
+  return which;
+}
+
 }  // namespace
 
 std::uint64_t event_of_listener(std::size_t index) { return kListener | index; }
@@ -58,6 +66,7 @@ ReadyList::ReadyList(DispatchShare& share, int seat, milliseconds keepalive, mil
       keepalive_(keepalive),
       silence_(silence),
       sink_(sink),
+      handed_over_(which_hand_over(share.listeners)),
       installed_(static_cast<std::size_t>(share.kept.capacity())) {}
 
 Claim ReadyList::next(int thread, BusyPoll& poll) {
@@ -109,7 +118,13 @@ Claim ReadyList::take(std::uint64_t event, int thread) {
 }
 
 Claim ReadyList::accept_from(std::size_t listener) const {
-  return {accept4(share_.listeners[listener], nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
+  const int from = share_.listeners[listener];
+  if (!handed_over_[listener]) {
+    return {accept4(from, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
+  }
+  Claim claim;
+  claim.descriptor = take_over(from, claim.peer).release();
+  return claim;
 }
 
 // A listener reports arrivals, not what waits: whoever leaves something has it reported again. One
@@ -184,7 +199,7 @@ Claim ReadyList::claim_kept(KeptId id, int thread) {
     static_cast<void>(share_.mailboxes.post(0, {MailKind::abandoned, id}));
     return {};
   }
-  return {share_.kept.descriptor(id.slot), id, true, true};
+  return {share_.kept.descriptor(id.slot), id, true, true, share_.kept.peer(id)};
 }
 
 // What is announced is at the master's, if not in this worker's mailbox.
@@ -254,6 +269,9 @@ bool ReadyList::publish(Claim& claim, int thread) {
 // Frees the place when it can not.
 bool ReadyList::publish_at(KeptId id, Claim& claim) {
   const int number = share_.kept.descriptor(id.slot);
+  if (claim.peer.is_known()) {
+    share_.kept.set_peer(id, claim.peer);
+  }
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (dup3(claim.descriptor, number, O_CLOEXEC) < 0) {

@@ -26,6 +26,7 @@
 
 #include "log/sink.h"
 #include "server/dispatch/busy_poll.h"
+#include "server/dispatch/handed_over.h"
 #include "server/dispatch/kept_table.h"
 #include "server/dispatch/mailboxes.h"
 #include "server/os/descriptor.h"
@@ -35,7 +36,7 @@ namespace forktail::server {
 // What the processes of one generation share for dispatch. Made by the master.
 struct DispatchShare {
   Descriptor epoll;
-  std::vector<int> listeners;  // owned by the master
+  std::vector<int> listeners;  // owned by the master; a HandoverQueue's end is one of them
   KeptTable kept;
   Mailboxes mailboxes;
 };
@@ -46,6 +47,7 @@ struct Claim {
   std::optional<KeptId> kept = {};  // nothing: known to this process only
   bool watched = false;             // it is in the ready list, disarmed
   bool passed = false;              // another process may have a duplicate
+  TlsPeer peer = {};
 
   explicit operator bool() const { return descriptor >= 0; }
 };
@@ -120,6 +122,7 @@ class ReadyList {
   const std::chrono::milliseconds keepalive_;
   const std::chrono::milliseconds silence_;
   log::Sink& sink_;
+  const std::vector<bool> handed_over_;  // by listener: it is the reading end of a HandoverQueue
 
   std::mutex mutex_;            // for what follows, and the numbers from share_.kept.base() on
   std::vector<Claim> at_hand_;  // accepted, and then not published

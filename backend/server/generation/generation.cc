@@ -21,15 +21,6 @@ namespace {
 using log::EventKind;
 using std::chrono::milliseconds;
 
-std::vector<int> descriptors_of(const std::vector<Listener>& listeners) {
-  std::vector<int> descriptors;
-  descriptors.reserve(listeners.size());
-  for (const Listener& listener : listeners) {
-    descriptors.push_back(listener.descriptor.get());
-  }
-  return descriptors;
-}
-
 // Lines that have waited for a second are to be seen soon.
 constexpr milliseconds kGroupPace{250};
 
@@ -42,14 +33,14 @@ int first_workers(const Options& options) {
 
 int seats_for(const Options& options) { return options.processes * 2 + 8; }
 
-Generation::Generation(int number, Options options, const std::vector<Listener>& listeners,
-                       log::Sink& sink, KeptNumbers numbers, const Refork* refork)
+Generation::Generation(int number, Options options, std::vector<int> listeners, log::Sink& sink,
+                       KeptNumbers numbers, const Refork* refork)
     : master_(getpid()),
       number_(number),
       options_(std::move(options)),
       sink_(sink),
       slots_(seats_for(options_), options_.threads),
-      kept_connections_(descriptors_of(listeners), numbers, seats_for(options_), sink),
+      kept_connections_(std::move(listeners), numbers, seats_for(options_), sink),
       harakiri_(options_, slots_),
       cheaper_(options_, slots_),
       group_pace_(options_.log_groups ? kGroupPace : milliseconds(0)),

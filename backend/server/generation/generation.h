@@ -23,7 +23,6 @@
 #include "server/generation/template_process.h"
 #include "server/generation/workers.h"
 #include "server/shared/channel.h"
-#include "server/shared/listeners.h"
 #include "server/shared/log_groups.h"
 #include "server/shared/options.h"
 #include "server/shared/slots.h"
@@ -55,7 +54,7 @@ class Generation {
 
   // Makes what its processes share. Kept connections get these `numbers`. With `refork` a worker of
   // another generation is its template, else one is to be forked. Throws std::system_error.
-  Generation(int number, Options options, const std::vector<Listener>& listeners, log::Sink& sink,
+  Generation(int number, Options options, std::vector<int> listeners, log::Sink& sink,
              KeptNumbers numbers, const Refork* refork = nullptr);
 
   [[nodiscard]] int number() const { return number_; }

@@ -20,12 +20,12 @@
 #include "log/target.h"
 #include "server/child/app_library.h"
 #include "server/master/serve.h"
-#include "server/request/tls.h"
 #include "server/shared/channel.h"
 #include "server/shared/describe.h"
 #include "server/shared/listeners.h"
 #include "server/shared/process_setup.h"
 #include "server/shared/thrown_by.h"
+#include "server/shared/tls_files.h"
 
 namespace forktail::server {
 

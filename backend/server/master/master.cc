@@ -15,8 +15,8 @@
 #include <system_error>
 #include <utility>
 
-#include "server/request/tls.h"
 #include "server/shared/describe.h"
+#include "server/shared/tls_files.h"
 
 namespace forktail::server {
 
@@ -40,6 +40,14 @@ Descriptor watch_signals() {
   return descriptor;
 }
 
+// The files are open here, in which no other process of this user may look: the application's are
+// such.
+void hide_key(const Options& options) {
+  if (options.tls) {
+    prctl(PR_SET_DUMPABLE, 0);
+  }
+}
+
 }  // namespace
 
 Master::Master(Options options, Means means)
@@ -56,10 +64,12 @@ Master::Master(Options options, Means means)
       signals_(watch_signals()),
       touched_(options_.touch_reload),
       kept_numbers_(plan_kept_numbers(seats_for(options_))),
+      tls_(std::move(inherited_.tls_queue), *sink_),
       change_(inherited_.generation),
       control_(*this, *sink_) {
   // Workers, which their template does not wait for, become children of this process.
   prctl(PR_SET_CHILD_SUBREAPER, 1);
+  hide_key(options_);
 }
 
 std::variant<int, Master::Life> Master::run() {
@@ -69,6 +79,9 @@ std::variant<int, Master::Life> Master::run() {
   }
   systemd_.status("starting");
   start_generation(options_);
+  if (!inherited_.pending()) {  // who may yet have to end as if nothing had been accepts nothing
+    tls_.stand_before(change_.last(), options_, listeners_);
+  }
   while (!exit_code_) {
     if (Life life = fork_children()) {
       return life;
@@ -78,6 +91,7 @@ std::variant<int, Master::Life> Master::run() {
     reload_when_touched();
     reap();
     attend_generations();
+    attend_tls();
     attend_refork();
     attend_upgrade();
     attend_old_master();
@@ -102,6 +116,9 @@ Master::Life Master::fork_children() {
     if (generation->template_due() && generation->fork_template()) {
       return [child = generation.get()] { child->become_template(); };
     }
+  }
+  if (tls_.fork_due()) {
+    return [this] { tls_.become_process(); };
   }
   return upgrade_ && upgrade_->due() ? fork_new_master() : nullptr;
 }
@@ -148,6 +165,7 @@ void Master::obey(int signal) {
                    "SIGWINCH: ending the workers, keeping the master; SIGHUP starts them again");
       systemd_.status("without workers since SIGWINCH");
       workers_wanted_ = false;
+      tls_.leave(false);
       for (const auto& generation : generations_) {
         generation->leave(false);
       }
@@ -184,6 +202,9 @@ void Master::reap() {
     if (control_.reaped(pid)) {
       continue;
     }
+    if (tls_.reap(pid, status)) {
+      continue;
+    }
     const bool claimed = std::ranges::any_of(generations_, [pid, status](const auto& generation) {
       return generation->reap(pid, status);
     });
@@ -213,7 +234,7 @@ void Master::attend_generations() {
     on_gone(*generation);
     return true;
   });
-  if (generations_.empty() && workers_wanted_ && !upgrade_ && !exit_code_) {
+  if (generations_.empty() && tls_.gone() && workers_wanted_ && !upgrade_ && !exit_code_) {
     exit_code_ = 0;
   }
   if (changing()) {
@@ -240,6 +261,7 @@ void Master::take_over(Generation& next) {
   current_ = &next;
   workers_wanted_ = true;
   options_ = next.options();
+  tls_.stand_before(next.number(), options_, listeners_);
   touched_.watch(options_.touch_reload);
   change_.note_served(options_.fork_mode);
   sink_->write(EventKind::serving, {}, serving_status(),
@@ -322,8 +344,9 @@ void Master::start_generation(Options options) {
                  "(LimitNOFILE, ulimit -n)",
                  {{"reason", "the limit of open files"}});
   }
+  std::vector<int> listeners = tls_.for_workers(listeners_, options);
   generations_.push_back(std::make_unique<Generation>(change_.next(), std::move(options),
-                                                      listeners_, *sink_, kept_numbers_));
+                                                      std::move(listeners), *sink_, kept_numbers_));
 }
 
 std::string Master::reload() {
@@ -345,8 +368,8 @@ std::string Master::reload() {
   systemd_.reloading("reloading");
   try {
     Options options = read_options_();
-    options.tls =
-        load_tls(options, options_.tls ? &options_.tls->material() : nullptr, sink_.get());
+    options.tls = load_tls(options, options_.tls.get(), sink_.get());
+    hide_key(options);
     if (const auto names = fixed_options_that_differ(at_start_, options); !names.empty()) {
       const std::string list = fmt::format("{}", fmt::join(names, ", "));
       sink_->write(EventKind::options_not_applied, {},
@@ -371,32 +394,6 @@ void Master::reload_when_touched() {
   if (path && !stopping_) {
     sink_->write(EventKind::touched, {}, *path + " was touched (touch-reload)", {{"path", *path}});
     reload();
-  }
-}
-
-void Master::stop(bool at_once) {
-  if (!stopping_) {
-    first_stop_ = Generation::Clock::now();
-    sink_->write(EventKind::stopping, {}, "stopping");
-    systemd_.stopping();
-    refuse_new_connections(listeners_);
-  }
-  if (!stopping_) {
-    lost_before_stop_ = totals().lost;
-  }
-  stopping_ = true;
-  if (upgrade_) {
-    upgrade_->give_up("the server is stopping");
-  }
-  workers_wanted_ = true;  // so that the end of the last worker ends the master
-  // Those who wait at a socket of somebody else's find another server there, by and by.
-  const bool queues_end = std::any_of(listeners_.begin(), listeners_.end(),
-                                      [](const Listener& listener) { return listener.ours; });
-  for (const auto& generation : generations_) {
-    generation->leave(queues_end);  // or it would replace those it loses
-    if (at_once) {
-      generation->kill("the server was told to stop at once");
-    }
   }
 }
 

@@ -24,6 +24,7 @@
 #include "server/master/log_maker.h"
 #include "server/master/pidfile.h"
 #include "server/master/systemd_notify.h"
+#include "server/master/tls_front.h"
 #include "server/master/upgrade_new.h"
 #include "server/master/upgrade_old.h"
 #include "server/os/descriptor.h"
@@ -113,6 +114,8 @@ class Master {
   // A generation is starting, or about to.
   [[nodiscard]] bool changing() const;
   void attend_refork();
+  void attend_tls();
+  [[nodiscard]] bool queues_end() const;
   void attend_upgrade();
   void leave_to_new_master();
   void on_upgrade_failed(const std::string& how);
@@ -135,6 +138,7 @@ class Master {
   Descriptor signals_;
   TouchedFiles touched_;
   const KeptNumbers kept_numbers_;
+  TlsFront tls_;
   Attention attention_;
 
   std::vector<std::unique_ptr<Generation>> generations_;  // in order of their numbers
@@ -142,6 +146,8 @@ class Master {
   Change change_;
   bool stopping_ = false;
   Generation::Clock::time_point first_stop_;
+  // When the generations leave, at the latest: what is on its way over TLS comes first.
+  std::optional<Generation::Clock::time_point> leave_at_;
   bool told_ready_ = false;  // systemd knows that there are workers
   bool workers_wanted_ = true;
   std::optional<int> exit_code_;

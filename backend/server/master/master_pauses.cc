@@ -30,6 +30,11 @@ void Master::sleep() {
       consider(Generation::Clock::now() + Attention::kLongestSleep);
     }
   }
+  tls_.watch(watched);
+  consider(tls_.next_deadline());
+  if (leave_at_) {
+    consider(Generation::Clock::now() + milliseconds(10));  // workers empty the queue unasked
+  }
   if (upgrade_) {
     consider(Generation::Clock::now() + Attention::kLongestSleep);
     upgrade_->watch(watched);
@@ -74,6 +79,7 @@ void Master::note_pause(Attention::Clock::duration missed) {
   for (const auto& generation : generations_) {
     generation->postpone(missed);
   }
+  tls_.postpone(missed);
   if (upgrade_) {
     upgrade_->postpone(missed);
   }

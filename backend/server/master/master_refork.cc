@@ -55,8 +55,9 @@ void Master::attend_refork() {
   }
   if (refork->failure.empty()) {
     try {
-      generations_.push_back(std::make_unique<Generation>(number, current_->options(), listeners_,
-                                                          *sink_, kept_numbers_, &*refork));
+      generations_.push_back(std::make_unique<Generation>(
+          number, current_->options(), tls_.for_workers(listeners_, current_->options()), *sink_,
+          kept_numbers_, &*refork));
       return;
     } catch (const std::exception& error) {
       kill(refork->pid, SIGKILL);

@@ -10,6 +10,7 @@
 
 #include "server/master/master.h"
 #include "server/shared/describe.h"
+#include "server/shared/tls_files.h"
 
 namespace forktail::server {
 
@@ -73,8 +74,10 @@ std::string Master::begin_upgrade() {
     pidfile_.set_aside();
     description.pidfile = pidfile_.shared();
     description.pidfile_path = pidfile_.path();
+    description.tls_queue_in = tls_.queue().writing.get();
+    description.tls_queue_out = tls_.queue().reading.get();
     if (options_.tls) {
-      description.tls = options_.tls->material();
+      description.tls_files = options_.tls->descriptor();
     }
     upgrade_.emplace(program_, std::move(description), options_.upgrade_timeout,
                      options_.reload_mercy);
@@ -132,6 +135,7 @@ void Master::leave_to_new_master() {
   for (const auto& generation : generations_) {
     generation->leave(false);
   }
+  tls_.leave(false);
   upgrade_.reset();  // which tells the new master
 }
 

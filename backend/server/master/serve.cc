@@ -26,10 +26,10 @@
 #include "server/os/program.h"
 #include "server/os/title.h"
 #include "server/os/users.h"
-#include "server/request/tls.h"
 #include "server/shared/logging.h"
 #include "server/shared/process_setup.h"
 #include "server/shared/thrown_by.h"
+#include "server/shared/tls_files.h"
 
 namespace forktail::server {
 
@@ -96,7 +96,7 @@ int serve(Options options, Master::ReadOptions read_options, const Program& prog
   std::vector<Listener> given = take_handed_over_sockets();
   std::move(inherited.listeners.begin(), inherited.listeners.end(), std::back_inserter(given));
   std::vector<Listener> listeners = open_listeners(options, std::move(given), *sink);
-  options.tls = load_tls(options, &inherited.tls, sink.get());
+  options.tls = load_tls(options, inherited.tls.get(), sink.get());
   // The predecessor's own, if it could not make room for a new one.
   const bool shared = inherited.pidfile && inherited.pidfile_path == options.pidfile;
   Pidfile pidfile =
@@ -105,6 +105,7 @@ int serve(Options options, Master::ReadOptions read_options, const Program& prog
   for (Descriptor* unused : {&inherited.log, &inherited.log_maker, &inherited.pidfile}) {
     unused->reset();
   }
+  inherited.tls.reset();
   become(identity);
   change_directory(options);
   for (const Listener& listener : listeners) {

@@ -15,14 +15,13 @@
 
 namespace forktail::server {
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(TlsFile, path, text)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(TlsMaterial, cert, key, client_ca)
 // A key that another version does not write keeps its default.
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(UpgradeDescription::Socket, descriptor, ours,
                                                 device, inode)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(UpgradeDescription, channel, generation, ledger,
                                                 listeners, endpoints, log, logto, log_maker,
-                                                pidfile, pidfile_path, tls)
+                                                pidfile, pidfile_path, tls_queue_in, tls_queue_out,
+                                                tls_files)
 
 namespace {
 
@@ -75,7 +74,8 @@ Inherited Inherited::from_environment() {
     Inherited inherited;
     inherited.old_master = Channel(Descriptor(description.channel));
     for (const int descriptor :
-         {description.channel, description.log, description.log_maker, description.pidfile}) {
+         {description.channel, description.log, description.log_maker, description.pidfile,
+          description.tls_queue_in, description.tls_queue_out, description.tls_files}) {
       if (descriptor > STDERR_FILENO) {
         set_inheritable(descriptor, false);
       }
@@ -92,7 +92,11 @@ Inherited Inherited::from_environment() {
     inherited.log_maker = Descriptor(description.log_maker);
     inherited.pidfile = Descriptor(description.pidfile);
     inherited.pidfile_path = description.pidfile_path;
-    inherited.tls = description.tls;
+    inherited.tls_queue = {Descriptor(description.tls_queue_out),
+                           Descriptor(description.tls_queue_in)};
+    if (description.tls_files >= 0) {
+      inherited.tls = std::make_shared<TlsFiles>(Descriptor(description.tls_files));
+    }
     return inherited;
   } catch (const std::exception& error) {
     throw std::runtime_error(

@@ -12,10 +12,11 @@
 #include <string>
 #include <vector>
 
+#include "server/dispatch/handed_over.h"
 #include "server/master/ledger.h"
-#include "server/request/tls.h"
 #include "server/shared/channel.h"
 #include "server/shared/listeners.h"
+#include "server/shared/tls_files.h"
 
 namespace forktail::server {
 
@@ -39,7 +40,9 @@ struct UpgradeDescription {
   int log_maker = -1;
   int pidfile = -1;
   std::string pidfile_path;
-  TlsMaterial tls;  // likewise
+  int tls_queue_in = -1;  // see HandoverQueue
+  int tls_queue_out = -1;
+  int tls_files = -1;  // see TlsFiles
 };
 
 // A memfd with it. Throws std::system_error.
@@ -57,7 +60,8 @@ struct Inherited {
   Descriptor log_maker;
   Descriptor pidfile;
   std::string pidfile_path;
-  TlsMaterial tls;
+  HandoverQueue tls_queue;
+  std::shared_ptr<const TlsFiles> tls;  // null: it had none
 
   // Empty when this process was started by anybody else. Throws std::runtime_error when
   // FORKTAIL_UPGRADE names something else.

@@ -23,7 +23,9 @@ std::vector<int> descriptors_of(const UpgradeDescription& description, int memfd
       all.push_back(socket.descriptor);
     }
   }
-  for (const int descriptor : {description.log, description.log_maker, description.pidfile}) {
+  for (const int descriptor :
+       {description.log, description.log_maker, description.pidfile, description.tls_queue_in,
+        description.tls_queue_out, description.tls_files}) {
     if (descriptor > STDERR_FILENO) {
       all.push_back(descriptor);
     }

@@ -122,8 +122,7 @@ void become(const Identity& identity) {
     refuse("setuid", whom);
   }
   // Who has been another user leaves no core dump otherwise, and nobody may look at its memory, not
-  // even this server, which tells how much that is. What the process still holds of root's (the key
-  // of tls-key) it gives to whoever is this user in any case.
+  // even this server, which tells how much that is. One that holds a key hides it itself.
   prctl(PR_SET_DUMPABLE, 1);
 }
 

@@ -8,8 +8,6 @@
 #include <array>
 #include <cerrno>
 
-#include "server/request/tls.h"
-
 namespace forktail::server {
 
 namespace {
@@ -58,15 +56,13 @@ Connection::Outcome Connection::read(std::span<char> out, std::size_t least,
                                      Clock::time_point deadline, std::size_t& got) {
   got = 0;
   while (got < least) {
-    const ssize_t size = tls_ != nullptr ? tls_->read(out.data() + got, out.size() - got)
-                                         : recv(descriptor_, out.data() + got, out.size() - got, 0);
+    const ssize_t size = recv(descriptor_, out.data() + got, out.size() - got, 0);
     if (size > 0) {
       got += static_cast<std::size_t>(size);
     } else if (size == 0) {
       return Outcome::ended;
     } else if (errno == EAGAIN) {
-      const short events = tls_ != nullptr ? tls_->wanted() : short{POLLIN};
-      if (const Outcome outcome = wait(events, deadline); outcome != Outcome::done) {
+      if (const Outcome outcome = wait(POLLIN, deadline); outcome != Outcome::done) {
         return outcome;
       }
     } else if (errno != EINTR) {
@@ -78,9 +74,6 @@ Connection::Outcome Connection::read(std::span<char> out, std::size_t least,
 
 Connection::Outcome Connection::write(std::span<iovec> parts, std::chrono::milliseconds patience,
                                       bool more_follows) {
-  if (tls_ != nullptr) {
-    return write_tls(parts, patience);
-  }
   while (!parts.empty()) {
     const ssize_t size = send_some(descriptor_, parts, more_follows);
     if (size < 0) {
@@ -109,9 +102,6 @@ Connection::Outcome Connection::write(std::span<iovec> parts, std::chrono::milli
 
 Connection::Outcome Connection::send_file(int file, std::uint64_t size,
                                           std::chrono::milliseconds patience, std::uint64_t& sent) {
-  if (tls_ != nullptr) {
-    return send_file_tls(file, size, patience, sent);
-  }
   off_t offset = 0;
   Outcome outcome = Outcome::done;
   while (outcome == Outcome::done && static_cast<std::uint64_t>(offset) < size) {
@@ -131,10 +121,6 @@ Connection::Outcome Connection::send_file(int file, std::uint64_t size,
 
 void Connection::linger(std::chrono::milliseconds patience) {
   constexpr std::chrono::seconds kSilence{1};
-  if (tls_ != nullptr) {
-    tls_->finish();
-    tls_ = nullptr;  // what comes now is of no interest, so it need not be understood
-  }
   shutdown(descriptor_, SHUT_WR);
   std::array<char, 65536> unwanted;
   const Clock::time_point end = Clock::now() + patience;

@@ -12,23 +12,14 @@
 
 namespace forktail::server {
 
-class TlsSession;
-
 class Connection {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // The descriptor stays the caller's to close. With `tls`, which must outlive it, all but peek()
-  // goes through that.
-  explicit Connection(int descriptor, TlsSession* tls = nullptr)
-      : descriptor_(descriptor), tls_(tls) {}
+  // The descriptor stays the caller's to close.
+  explicit Connection(int descriptor) : descriptor_(descriptor) {}
 
   enum class Outcome { done, ended, late, failed };
-
-  // Looks at the first bytes without taking them, as many as are there; `got` counts them.
-  Outcome peek(std::span<char> out, Clock::time_point deadline, std::size_t& got);
-
-  Outcome handshake(Clock::time_point deadline);
 
   // Reads at least `least` bytes into `out`, and as many more as are there; `got` counts them, also
   // when the outcome is not `done`: `ended` by the peer, `late` at the deadline, `failed` with
@@ -54,13 +45,8 @@ class Connection {
 
  private:
   Outcome wait(short events, Clock::time_point deadline) const;
-  Outcome write_tls(std::span<const char> bytes, std::chrono::milliseconds patience);
-  Outcome write_tls(std::span<iovec> parts, std::chrono::milliseconds patience);
-  Outcome send_file_tls(int file, std::uint64_t size, std::chrono::milliseconds patience,
-                        std::uint64_t& sent);
 
   int descriptor_;
-  TlsSession* tls_;
 };
 
 }  // namespace forktail::server

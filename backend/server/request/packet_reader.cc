@@ -57,6 +57,13 @@ PacketReader::Packet PacketReader::read(Connection& connection, Clock::time_poin
   return read_data(connection, header.datasize, deadline);
 }
 
+void PacketReader::know_peer(std::string_view subject) {
+  if (!subject.empty()) {
+    head_.variables.push_back({wire::kTlsPeerSubject, subject});
+    head_.tls_peer = subject;
+  }
+}
+
 // What follows the packet's header.
 PacketReader::Packet PacketReader::read_data(Connection& connection, std::size_t size,
                                              Clock::time_point deadline) {

@@ -51,6 +51,9 @@ class PacketReader {
   Packet read(Connection& connection, Clock::time_point first_byte, Clock::time_point deadline);
 
   [[nodiscard]] const wire::RequestHead& head() const FORKTAIL_LIFETIMEBOUND { return head_; }
+  // Adds what the server itself knows of the peer, if anything: the subject of its certificate.
+  // That must outlive the head.
+  void know_peer(std::string_view subject);
   // What came with the packet: the beginning of the body, and perhaps something behind it.
   [[nodiscard]] std::string_view rest() const FORKTAIL_LIFETIMEBOUND {
     return {buffer_.data() + size_, received_ - size_};

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <span>
 
 namespace forktail::server {
 
@@ -36,7 +37,7 @@ void RequestLine::write(std::string_view id, const wire::RequestHead& head,
 
 void RequestLine::write_request(std::string_view id, const wire::RequestHead& head,
                                 const ResponseSender::Sent& sent) {
-  const std::array<log::Field, 8> fields{{
+  const std::array<log::Field, 9> fields{{
       {"method", head.method},
       {"path", head.path},
       {"status", std::int64_t{sent.status}},
@@ -45,10 +46,12 @@ void RequestLine::write_request(std::string_view id, const wire::RequestHead& he
       {"read_ms", read_ - begun_},
       {"handle_ms", handling(sent)},
       {"write_ms", Clock::now() - handled_ - sent.producing},
+      {"tls_peer", head.tls_peer},
   }};
   message_.assign(head.method).append(" ").append(head.path).append(" ");
   message_.append(std::to_string(sent.status));
-  sink_.write(EventKind::request, id, message_, fields);
+  sink_.write(EventKind::request, id, message_,
+              std::span(fields).first(fields.size() - (head.tls_peer.empty() ? 1 : 0)));
 }
 
 void RequestLine::write_slow(std::string_view id, const wire::RequestHead& head,

@@ -60,10 +60,6 @@ bool RequestLoop::serve(Claim claim) {
   const bool handled = serve_request();
   sink_.end_request(thread_);
   body_.release();
-  if (tls_) {
-    tls_->finish();
-    tls_.reset();
-  }
   if (claim_) {
     ready_.drop(claim_);
   }
@@ -78,12 +74,6 @@ bool RequestLoop::serve_request() {
   using Kind = PacketReader::Packet::Kind;
   reader_.clear();
   id_.clear();
-  if (speaks_tls(options_, claim_.descriptor)) {
-    if (const auto refusal = begin_tls()) {
-      refuse(*refusal);
-      return false;
-    }
-  }
   const PacketReader::Packet packet = read_packet();
   if (packet.kind == Kind::ping) {
     pong();
@@ -95,7 +85,8 @@ bool RequestLoop::serve_request() {
   }
   const wire::RequestHead& head = reader_.head();
   line_.came(head.sent);
-  ready_.note_peer(head.keep && !tls_);
+  reader_.know_peer(claim_.peer.subject);
+  ready_.note_peer(head.keep);
   choose_id();
   sink_.begin_request(thread_, id_);
   slot_.name_request(id_, head.method, head.path);
@@ -109,50 +100,12 @@ bool RequestLoop::serve_request() {
   return true;
 }
 
-// The handshake, all of it within `socket-timeout`. A peer that says nothing waits in the ready
-// list: as long as it has said nothing, any worker can begin with it.
-std::optional<Refusal> RequestLoop::begin_tls() {
-  constexpr char kHandshakeRecord = 0x16;
-  const Clock::time_point deadline = line_.begun() + options_.socket_timeout;
-  const milliseconds patience = claim_.kept ? milliseconds(0) : kFirstByte;
-  std::array<char, wire::kHeaderSize> first{};
-  std::size_t got = 0;
-  Connection::Outcome outcome = connection().peek(first, line_.begun() + patience, got);
-  if (outcome == Connection::Outcome::late) {
-    if (ready_.put_back(claim_, thread_)) {
-      return Refusal{};
-    }
-    outcome = connection().peek(first, deadline, got);
-  }
-  if (outcome != Connection::Outcome::done) {
-    return Refusal{};  // connected and left, or said nothing at all
-  }
-  if (first[0] != kHandshakeRecord) {
-    const std::string_view foreign = wire::recognise_foreign(first);
-    return Refusal{0, fmt::format("{}; this socket speaks TLS, as tls-cert is set for TCP",
-                                  foreign.empty() ? "this is no TLS" : foreign)};
-  }
-  tls_ = std::make_unique<TlsSession>(*options_.tls, claim_.descriptor);
-  outcome = connection().handshake(deadline);
-  if (outcome == Connection::Outcome::late) {
-    return Refusal{0, fmt::format("the TLS handshake did not end within socket-timeout ({} ms)",
-                                  options_.socket_timeout.count())};
-  }
-  if (outcome != Connection::Outcome::done) {
-    return Refusal{0, fmt::format("the TLS handshake failed: {}",
-                                  tls_->error().empty() ? std::generic_category().message(errno)
-                                                        : tls_->error())};
-  }
-  return std::nullopt;
-}
-
 // A peer that says nothing waits in the ready list, not in a worker.
 PacketReader::Packet RequestLoop::read_packet() {
   const Clock::time_point whole = line_.begun() + options_.socket_timeout;
   const milliseconds patience = claim_.kept ? milliseconds(0) : kFirstByte;
   Connection connection = this->connection();
-  PacketReader::Packet packet =
-      reader_.read(connection, tls_ ? whole : line_.begun() + patience, whole);
+  PacketReader::Packet packet = reader_.read(connection, line_.begun() + patience, whole);
   if (packet.kind == PacketReader::Packet::Kind::silent && !ready_.put_back(claim_, thread_)) {
     packet = reader_.read(connection, whole, whole);
   }
@@ -274,8 +227,7 @@ RequestLoop::Clock::time_point RequestLoop::deadline() const {
 // Published before the answer offers it: once offered, a connection may not just be closed.
 bool RequestLoop::offer_to_keep() {
   // What follows the body would be taken for the next request by whoever reads the connection next.
-  // TLS is known to this process only.
-  return reader_.head().keep && !tls_ && !body_.surplus() &&
+  return reader_.head().keep && !claim_.peer.last && !body_.surplus() &&
          options_.keepalive_timeout.count() > 0 && !board_.leaving && ready_.offer(claim_, thread_);
 }
 

@@ -19,7 +19,6 @@
 #include "server/request/packet_reader.h"
 #include "server/request/request_line.h"
 #include "server/request/response_sender.h"
-#include "server/request/tls.h"
 #include "server/shared/options.h"
 #include "server/shared/slots.h"
 
@@ -51,7 +50,6 @@ class RequestLoop {
   bool serve(Claim claim);
   bool serve_request();
   // Read. Nothing: the request may be served; a refusal that says nothing: nobody is there.
-  std::optional<Refusal> begin_tls();
   PacketReader::Packet read_packet();
   std::optional<Refusal> read_body();
   void choose_id();
@@ -67,7 +65,7 @@ class RequestLoop {
   void linger();
 
   // That of the claim, as long as the claim is not published, kept or dropped: all move it.
-  [[nodiscard]] Connection connection() { return Connection(claim_.descriptor, tls_.get()); }
+  [[nodiscard]] Connection connection() { return Connection(claim_.descriptor); }
 
   App& app_;
   const Options& options_;
@@ -81,8 +79,7 @@ class RequestLoop {
   BusyPoll poll_;
 
   // Of the current request; kept between requests for their memory.
-  Claim claim_;                      // empty when the connection has been given back to be kept
-  std::unique_ptr<TlsSession> tls_;  // null: the connection is plain
+  Claim claim_;  // empty when the connection has been given back to be kept
   PacketReader reader_;
   BodyStore body_;
   RequestLine line_;

@@ -31,6 +31,10 @@ enum class MessageType : std::uint8_t {
   leaving,        // it was told to, by whomever, and ends in good order
   reforked,       // serves no more, and waits on the socket that came with the order
   refork_failed,  // `text` says why; it ends
+  // master to TLS process, which says `ready` and `start_failed` as a worker does
+  leave,  // `worker` 1: the server ends, so it first accepts all that wait at its sockets
+  // TLS process that leaves to master
+  handed_over,  // from now on it has nothing that a worker has not got
 };
 
 struct Message {

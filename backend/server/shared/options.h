@@ -18,7 +18,7 @@
 
 namespace forktail::server {
 
-class TlsContext;
+class TlsFiles;
 
 // What is done about a load that leaves something behind which a fork duplicates.
 enum class ForkAudit { warn, fail, off };
@@ -40,7 +40,8 @@ struct Options {
   std::string tls_cert;  // PEM files; empty: TCP sockets are plain
   std::string tls_key;
   std::string tls_client_ca;
-  std::shared_ptr<const TlsContext> tls;  // made of these; null: none
+  std::shared_ptr<const TlsFiles> tls;  // what these hold; null: none
+  int tls_processes = 1;
 
   std::uint32_t buffer_size = 65535;
   std::uint64_t body_limit = 64U << 20;

@@ -48,6 +48,7 @@ class Server:
                         "allow_root": as_root, **options}
         self.process = None
         self.pass_fds = ()
+        self.tls = None  # the context of clients of its TCP port `port`
         self.through = []  # a program that starts it, as ["prlimit", "--nofile=1024"]
 
     def command(self):
@@ -124,7 +125,8 @@ class Server:
         return {worker: pid for worker, pid in found.items() if is_alive(pid)}
 
     def template(self):
-        (pid,) = set(filter(is_alive, children_of(self.pid))) - set(self.workers().values())
+        tls = {line["of_pid"] for line in self.log(event="tls_process_ready")}
+        (pid,) = set(filter(is_alive, children_of(self.pid))) - set(self.workers().values()) - tls
         return pid
 
     # What is done to it.

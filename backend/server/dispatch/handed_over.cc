@@ -1,0 +1,72 @@
+#include "server/dispatch/handed_over.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <system_error>
+
+#include "server/os/passing.h"
+
+namespace forktail::server {
+
+namespace {
+
+struct HandoverFrame {
+  std::uint8_t last;
+  std::array<char, TlsPeer::kMostSubject> subject;
+};
+constexpr std::size_t kHandoverHead = offsetof(HandoverFrame, subject);
+
+}  // namespace
+
+HandoverQueue HandoverQueue::make() {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
+    throw std::system_error(errno, std::generic_category(),
+                            "cannot make the queue between TLS and the workers");
+  }
+  return {Descriptor(ends[0]), Descriptor(ends[1])};
+}
+
+bool hand_over(int writing, int connection, const TlsPeer& peer) {
+  HandoverFrame frame{};
+  frame.last = peer.last ? 1 : 0;
+  const std::size_t size = std::min(peer.subject.size(), frame.subject.size());
+  std::memcpy(frame.subject.data(), peer.subject.data(), size);
+  return send_message(writing, std::as_bytes(std::span(&frame, 1)).first(kHandoverHead + size),
+                      connection);
+}
+
+bool is_handover_queue(int listener) {
+  int listens = 1;
+  socklen_t size = sizeof(listens);
+  return getsockopt(listener, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens == 0;
+}
+
+Descriptor take_over(int reading, TlsPeer& peer) {
+  HandoverFrame frame{};
+  Descriptor connection;
+  const ssize_t size =
+      receive_message(reading, std::as_writable_bytes(std::span(&frame, 1)), connection);
+  if (size < 0) {
+    return {};
+  }
+  if (size < static_cast<ssize_t>(kHandoverHead)) {
+    errno = EAGAIN;  // no TLS process is left, nor anybody who could start one
+    return {};
+  }
+  if (!connection) {
+    errno = EMFILE;  // the kernel found no number for it, and has closed it
+    return {};
+  }
+  peer.last = frame.last != 0;
+  peer.subject.assign(frame.subject.data(), static_cast<std::size_t>(size) - kHandoverHead);
+  return connection;
+}
+
+}  // namespace forktail::server

@@ -47,9 +47,10 @@ void Sink::end_request(int thread) noexcept {
 
 void Sink::write_gathered(const Gathering& of, bool dead) noexcept {
   const std::lock_guard own(*order_);
-  // A stopped worker may hold its lock for as long as it likes.
-  if (!of.order->try_lock()) {
-    return;
+  if (dead) {
+    of.order->inherit();
+  } else if (!of.order->try_lock()) {
+    return;  // a stopped worker may hold its lock for as long as it likes
   }
   const std::lock_guard lock(*of.order, std::adopt_lock);
   const std::int64_t now = nanoseconds(system_.steady_now());

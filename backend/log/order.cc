@@ -1,34 +1,45 @@
 #include "log/order.h"
 
-#include <cerrno>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 namespace forktail::log {
 
+namespace {
+
+static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
+
+// Not the private kind: the holder may be another process.
+void futex(std::atomic<std::uint32_t>& word, int operation, std::uint32_t value) noexcept {
+  syscall(SYS_futex, &word, operation, value, nullptr, nullptr, 0);
+}
+
+}  // namespace
+
 void Order::make() noexcept {
-  pthread_mutex_init(&mutex_, nullptr);
+  state_ = kFree;
   seq = 0;
 }
 
-void Order::make_shared() noexcept {
-  pthread_mutexattr_t attributes;
-  pthread_mutexattr_init(&attributes);
-  pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-  pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
-  pthread_mutex_init(&mutex_, &attributes);
-  pthread_mutexattr_destroy(&attributes);
-  seq = 0;
+bool Order::try_lock() noexcept {
+  std::uint32_t expected = kFree;
+  return state_.compare_exchange_strong(expected, kHeld, std::memory_order_acquire);
 }
 
-void Order::lock() noexcept { static_cast<void>(taken(pthread_mutex_lock(&mutex_))); }
-
-bool Order::try_lock() noexcept { return taken(pthread_mutex_trylock(&mutex_)); }
-
-bool Order::taken(int outcome) noexcept {
-  if (outcome == EOWNERDEAD) {
-    pthread_mutex_consistent(&mutex_);
-    return true;
+void Order::lock() noexcept {
+  if (try_lock()) {
+    return;
   }
-  return outcome == 0;
+  while (state_.exchange(kWaitedFor, std::memory_order_acquire) != kFree) {
+    futex(state_, FUTEX_WAIT, kWaitedFor);
+  }
+}
+
+void Order::unlock() noexcept {
+  if (state_.exchange(kFree, std::memory_order_release) == kWaitedFor) {
+    futex(state_, FUTEX_WAKE, 1);
+  }
 }
 
 }  // namespace forktail::log

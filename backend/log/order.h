@@ -1,35 +1,37 @@
 // Orders the lines of one process: who holds it may number a line and write it.
 //
-// A lock and a count in one. In memory that processes share the master takes a dead worker's to
-// write what that has left: a process that dies as the holder leaves it usable. Memory becomes an
-// Order by make() or make_shared(). Any thread; nothing throws or allocates.
+// A lock and a count in one, of all-zero memory. In memory that processes share the master takes a
+// dead worker's to write what that has left. It is a number and no more: a lock of the C library's
+// has pointers in it, which a worker could turn against the master. Any thread; nothing throws or
+// allocates.
 #pragma once
 
-#include <pthread.h>
-
+#include <atomic>
 #include <cstdint>
 
 namespace forktail::log {
 
 class Order {
  public:
-  // Nobody may hold it: for new memory, and in a child, for what a thread of the parent may have
-  // held at the fork.
+  // Nobody may hold it: for memory that is used again, and in a child, for what a thread of the
+  // parent may have held at the fork.
   void make() noexcept;
-  // The same for all processes that share the memory.
-  void make_shared() noexcept;
 
   void lock() noexcept;
   [[nodiscard]] bool try_lock() noexcept;
-  void unlock() noexcept { pthread_mutex_unlock(&mutex_); }
+  void unlock() noexcept;
+  // Takes it from a process that has ended.
+  void inherit() noexcept { state_ = kHeld; }
 
   // The number of the process's last line; guarded by the lock.
   std::uint64_t seq;
 
  private:
-  [[nodiscard]] bool taken(int outcome) noexcept;
+  static constexpr std::uint32_t kFree = 0;
+  static constexpr std::uint32_t kHeld = 1;
+  static constexpr std::uint32_t kWaitedFor = 2;  // held, and somebody may sleep
 
-  pthread_mutex_t mutex_;
+  std::atomic<std::uint32_t> state_;
 };
 
 }  // namespace forktail::log

@@ -18,7 +18,7 @@ class SharedGathering {
  public:
   static constexpr int kThreads = 2;
 
-  SharedGathering() : memory_(new_memory()) { memory_->order.make_shared(); }
+  SharedGathering() : memory_(new_memory()) { memory_->order.make(); }
   ~SharedGathering() { munmap(memory_, sizeof(Memory)); }
   SharedGathering(const SharedGathering&) = delete;
   SharedGathering& operator=(const SharedGathering&) = delete;
@@ -29,9 +29,7 @@ class SharedGathering {
   void abandon_lock() {
     std::thread([this] { memory_->order.lock(); }).join();
   }
-  void spoil() {
-    std::memset(static_cast<void*>(memory_->groups.data()), 0xa5, sizeof(memory_->groups));
-  }
+  void spoil() { std::memset(static_cast<void*>(memory_), 0xa5, sizeof(*memory_)); }
 
  private:
   struct Memory {

@@ -224,10 +224,8 @@ TEST_F(LogGroup, OfADeadWorkerIsMarkedInTextToo) {
 TEST_F(LogGroup, ThatADeadWorkerHasSpoiltHarmsNobody) {
   gathering_.spoil();
   Sink master(path_, Format::json, system_);
-  Gathering spoilt = gathering_.view();
-  SharedGathering sound;
-  spoilt.order = sound.view().order;
-  master.write_gathered(spoilt, true);
+  master.write_gathered(gathering_.view(), false);
+  master.write_gathered(gathering_.view(), true);
   master.write(EventKind::request, "", "on");
   EXPECT_THAT(content_of(path_), ::testing::HasSubstr("\"msg\":\"on\""));
 }

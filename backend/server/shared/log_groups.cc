@@ -35,7 +35,7 @@ log::Gathering LogGroups::of(int worker) const {
 
 void LogGroups::clear(int worker) const {
   const log::Gathering gathering = of(worker);
-  gathering.order->make_shared();
+  gathering.order->make();
   for (log::Group& group : gathering.groups) {
     group.end();
     group.clear();

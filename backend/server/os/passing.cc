@@ -2,8 +2,10 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 namespace forktail::server {
 
@@ -20,6 +22,19 @@ Value value_of(const cmsghdr* head) {
   Value value;
   std::memcpy(&value, CMSG_DATA(head), sizeof(value));
   return value;
+}
+
+// Who is told to may pass more than one: the kernel hands over as many as there is room for.
+void take_first(const cmsghdr* head, Descriptor& passed) {
+  const std::size_t count = (head->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+  std::array<int, sizeof(Control) / sizeof(int)> all{};
+  std::memcpy(all.data(), CMSG_DATA(head), std::min(count, all.size()) * sizeof(int));
+  for (std::size_t i = 0; i < std::min(count, all.size()); ++i) {
+    Descriptor one(all[i]);
+    if (i == 0) {
+      passed = std::move(one);
+    }
+  }
 }
 
 }  // namespace
@@ -57,8 +72,7 @@ ssize_t receive_message(int socket, std::span<std::byte> message, Descriptor& pa
   for (cmsghdr* head = size >= 0 ? CMSG_FIRSTHDR(&packet) : nullptr; head != nullptr;
        head = CMSG_NXTHDR(&packet, head)) {
     if (head->cmsg_type == SCM_RIGHTS) {
-      // Room for one is all that there is: of a sender that passes more the kernel drops the rest.
-      passed = Descriptor(value_of<int>(head));
+      take_first(head, passed);
     } else if (head->cmsg_type == SCM_CREDENTIALS && sender != nullptr) {
       *sender = value_of<ucred>(head).pid;
     }

@@ -1,5 +1,6 @@
 #include "server/os/shared_memory.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -18,8 +19,11 @@ namespace {
 }
 
 Descriptor make_memfd(const char* what, std::size_t size) {
-  Descriptor memfd(memfd_create(what, MFD_CLOEXEC));
-  if (!memfd || ftruncate(memfd.get(), static_cast<off_t>(size)) != 0) {
+  // Sealed, or any process that has it could take the memory from under all the others (SIGBUS).
+  constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+  Descriptor memfd(memfd_create(what, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!memfd || ftruncate(memfd.get(), static_cast<off_t>(size)) != 0 ||
+      fcntl(memfd.get(), F_ADD_SEALS, kSeals) != 0) {
     refuse(what);
   }
   return memfd;

@@ -18,6 +18,7 @@
 #include "cli/top.h"
 #include "cli/trace.h"
 #include "cli/uwsgi_keys.h"
+#include "server/os/descriptor.h"
 
 namespace {
 
@@ -87,6 +88,7 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  forktail::server::open_standard();
   try {
     return run(argc, argv);
   } catch (const std::exception& error) {

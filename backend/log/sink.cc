@@ -59,7 +59,9 @@ mode_t file_mode() {
 
 int open_or_throw(const std::string& target, mode_t mode, bool& made) {
   if (means_stderr(target)) {
-    return STDERR_FILENO;
+    // A number of its own: the application may close 2, and what it opens next would have that.
+    const int own = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    return own >= 0 ? own : STDERR_FILENO;
   }
   const GuardedFile file = open_target(target.c_str(), mode);
   if (file.descriptor < 0) {

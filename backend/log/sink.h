@@ -9,7 +9,7 @@
 //
 // Logging never throws, never blocks on a full FIFO and never stops the caller: a line that can not
 // be written is dropped and counted, and the next one that can is preceded by a line that says how
-// many were lost. The process must ignore SIGPIPE and SIGXFSZ, or those end it first.
+// many were lost. SIGPIPE and SIGXFSZ must not end the process.
 #pragma once
 
 #include <spdlog/sinks/sink.h>
@@ -80,6 +80,8 @@ class Sink final : public spdlog::sinks::sink {
   // After a fork, in the child, before it has threads: who it is. Starts seq at 1 and forgets what
   // the parent dropped and whether a thread of the parent was writing.
   void set_identity(Identity identity) noexcept;
+  // The same for a copy that somebody else has forked.
+  void forget_threads() noexcept { set_identity(identity_); }
 
   // In a worker, after set_identity(): from now on the lines of the requests that its threads have
   // begun are gathered there, where the master finds them too, until they end, for a second, or

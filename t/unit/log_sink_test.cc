@@ -195,7 +195,11 @@ TEST_F(LogSink, NamesPathReasonAndCureWhenItCanNotOpen) {
 TEST_F(LogSink, MeansTheStandardErrorByThreeNames) {
   for (const char* name : {"", "-", "stderr"}) {
     Sink sink(name, Format::json);
-    EXPECT_EQ(sink.descriptor(), STDERR_FILENO);
+    struct stat standard {};
+    struct stat own {};
+    EXPECT_EQ(fstat(STDERR_FILENO, &standard) + fstat(sink.descriptor(), &own), 0);
+    EXPECT_EQ(own.st_ino, standard.st_ino);
+    EXPECT_NE(sink.descriptor(), STDERR_FILENO) << "which the application may close";
     EXPECT_TRUE(sink.reopen());
     EXPECT_TRUE(sink.reopen_if_moved());
   }

@@ -1,19 +1,19 @@
 #include "server/child/exec_worker.h"
 
 #include <fmt/format.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <system_error>
 
 #include "server/child/worker.h"
-#include "server/dispatch/worker_signals.h"
+#include "server/dispatch/orders.h"
+#include "server/shared/handover.h"
 #include "server/shared/logging.h"
+#include "server/shared/thrown_by.h"
 
 namespace forktail::server {
 
@@ -50,31 +50,24 @@ std::string exec_worker(const GenerationShare& share, int worker, const Channel&
   self.options = share.options.as_ini;
   self.log_path = share.sink.target();
 
-  const std::string text = nlohmann::json(self).dump();
-  const int memfd = memfd_create("forktail-exec-worker", 0);
-  if (memfd < 0 ||
-      pwrite(memfd, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
-    return "cannot describe the worker to its new process: " +
-           std::generic_category().message(errno);
+  Descriptor memfd;
+  if (const auto thrown = thrown_by(
+          [&] { memfd = write_handover("the worker to its new process", nlohmann::json(self)); })) {
+    return *thrown;
   }
+  set_inheritable(memfd.get(), true);
   for (const int fd : inherited_by(self)) {
     set_inheritable(fd, true);
   }
-  const std::string number = std::to_string(memfd);
+  const std::string number = std::to_string(memfd.get());
   execl("/proc/self/exe", "forktail", "worker", number.c_str(), static_cast<char*>(nullptr));
   return "cannot exec /proc/self/exe: " + std::generic_category().message(errno);
 }
 
 ExecWorker read_exec_worker(int descriptor) {
-  std::string text;
-  std::array<char, 4096> part;
-  for (ssize_t size = 0;
-       (size = pread(descriptor, part.data(), part.size(), static_cast<off_t>(text.size()))) > 0;) {
-    text.append(part.data(), static_cast<std::size_t>(size));
-  }
-  ::close(descriptor);
+  const Descriptor memfd(descriptor);
   try {
-    return nlohmann::json::parse(text).get<ExecWorker>();
+    return read_handover(memfd.get()).get<ExecWorker>();
   } catch (const nlohmann::json::exception&) {
     throw std::runtime_error(
         "`forktail worker` is started by the server itself, in exec mode; use `forktail serve`");
@@ -88,7 +81,7 @@ void run_exec_worker(const ExecWorker& self, Options options) {
     set_inheritable(fd, false);
   }
   reserve({self.share.kept_base, self.share.kept_capacity});
-  worker_signals::install();
+  orders::install_signals();
   const auto sink = inherit_logging(options, self.log);
   const JoinedShare joined(self.share, options, *sink);
   GenerationShare share = joined.share();

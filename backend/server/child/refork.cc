@@ -18,6 +18,7 @@
 
 #include "server/child/template.h"
 #include "server/child/worker_harakiri.h"
+#include "server/dispatch/orders.h"
 #include "server/shared/output.h"
 
 namespace forktail::server {
@@ -91,6 +92,7 @@ bool send_share(const Channel& orders, const GenerationShare& share, const Chann
 
 void become_template(const GenerationShare& share, int worker, const Channel& master,
                      Channel orders, App& app) {
+  orders::disobey();  // they are the next worker's on this seat
   if (share.options.harakiri.count() > 0) {
     stop_harakiri_watch();
   }

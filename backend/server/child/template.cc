@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <string>
 #include <system_error>
@@ -19,10 +20,12 @@
 #include "server/child/exec_worker.h"
 #include "server/child/fork_audit.h"
 #include "server/child/worker.h"
-#include "server/dispatch/worker_signals.h"
+#include "server/dispatch/orders.h"
+#include "server/os/signals.h"
 #include "server/os/title.h"
 #include "server/shared/logging.h"
 #include "server/shared/output.h"
+#include "server/shared/own_process.h"
 #include "server/shared/thrown_by.h"
 
 namespace forktail::server {
@@ -30,18 +33,10 @@ namespace forktail::server {
 namespace {
 
 void default_signals() {
-  for (int number = 1; number < NSIG; ++number) {
-    if (number != SIGPIPE && number != SIGXFSZ) {
-      ::signal(number, SIG_DFL);
-    }
-  }
-  // A terminal sends these to the whole process group; the master decides what they mean.
-  for (const int number : {SIGINT, SIGQUIT, SIGHUP}) {
-    ::signal(number, SIG_IGN);
-  }
-  sigset_t none;
-  sigemptyset(&none);
-  pthread_sigmask(SIG_SETMASK, &none, nullptr);
+  // A terminal sends the first three to the whole process group; the master decides what they mean.
+  constexpr std::array kDisregarded{SIGINT, SIGQUIT, SIGHUP, SIGPIPE, SIGXFSZ};
+  disregard(kDisregarded);
+  reset_signals_but(kDisregarded);
 }
 
 void close_inherited(const GenerationShare& share, const Channel& master) {
@@ -73,9 +68,9 @@ void close_inherited(const GenerationShare& share, const Channel& master) {
 // them, but it keeps what is blocked and waits.
 void prepare_signals(ForkMode mode) {
   if (mode == ForkMode::exec) {
-    worker_signals::hold();
+    orders::hold_signals();
   } else {
-    worker_signals::install();
+    orders::install_signals();
   }
 }
 
@@ -132,8 +127,10 @@ App* load_for_all(const GenerationShare& share, const Channel& master) {
     return nullptr;
   }
   App* app = nullptr;
-  if (const auto thrown =
-          thrown_by([&] { app = &load_and_audit(share.options, share.app_copy, share.sink); })) {
+  const auto thrown =
+      thrown_by([&] { app = &load_and_audit(share.options, share.app_copy, share.sink); });
+  end_if_copy(share.sink, {}, "load");
+  if (thrown) {
     master.send({MessageType::load_failed, 0, *thrown});
     flush_output();
     _exit(1);
@@ -175,6 +172,7 @@ void run_template(const GenerationShare& given, Channel master) {
   if (share.options.tls) {
     prctl(PR_SET_DUMPABLE, 1);  // the key is the master's and stays there
   }
+  claim_process();
   default_signals();
   close_inherited(share, master);
   apply_umask(share.options);  // which a reload may have changed

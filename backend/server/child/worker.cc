@@ -1,7 +1,6 @@
 #include "server/child/worker.h"
 
 #include <fmt/format.h>
-#include <pthread.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
@@ -19,12 +18,13 @@
 #include "server/child/refork.h"
 #include "server/child/retirement.h"
 #include "server/child/worker_harakiri.h"
-#include "server/dispatch/worker_signals.h"
+#include "server/dispatch/orders.h"
 #include "server/os/scheduling.h"
 #include "server/os/stack_trace.h"
 #include "server/os/title.h"
 #include "server/request/request_loop.h"
 #include "server/shared/output.h"
+#include "server/shared/own_process.h"
 #include "server/shared/thrown_by.h"
 
 namespace forktail::server {
@@ -59,22 +59,12 @@ class WorkerProcess {
   // Serves in all threads until the worker is to leave.
   void serve() {
     std::vector<std::thread> others;
-    std::atomic<int> joined = 0;
     for (int i = 1; i < worker_.threads; ++i) {
-      others.emplace_back([this, i, &joined] {
+      others.emplace_back([this, i] {
         const SignalStack signal_stack;
-        while (joined.load() != i - 1) {
-          std::this_thread::yield();
-        }
-        worker_signals::join();
-        joined = i;
         serve_thread(i);
       });
     }
-    while (joined.load() != worker_.threads - 1) {
-      std::this_thread::yield();
-    }
-    worker_signals::join();
     serve_thread(0);
     for (std::thread& other : others) {
       other.join();
@@ -88,7 +78,7 @@ class WorkerProcess {
     Slot& slot = share_.slots.slot(worker_.id, index);
     slot.set_thread(gettid());
     RequestLoop loop(app_, share_.options, worker_, ready_, share_.sink, slot, board, index);
-    while (!worker_signals::pending(worker_signals::kLeave)) {
+    while (!orders::pending(orders::kLeave)) {
       const std::uint64_t before = slot.requests();
       if (ready_.lost()) {
         end_without_descriptors();
@@ -136,7 +126,7 @@ class WorkerProcess {
                         {{"of_worker", std::int64_t{worker_.id}},
                          {"of_pid", std::int64_t{getpid()}},
                          {"reason", reason}});
-      kill(getpid(), SIGTERM);
+      orders::give(orders::kLeave);
     }
   }
 
@@ -148,7 +138,7 @@ class WorkerProcess {
   }
 
   void attend() {
-    if (worker_signals::take(worker_signals::kReopen)) {
+    if (orders::take(orders::kReopen)) {
       reopen_log();
     }
   }
@@ -197,6 +187,8 @@ void die_with_master(pid_t master) {
 }
 
 void run_worker(const GenerationShare& share, int worker, const Channel& master, App* app) {
+  claim_process();
+  orders::obey(share.slots.seat(worker).orders, master);
   share.sink.set_identity({worker, share.generation});
   share.sink.count_drops_in(share.slots.seat(worker).log_lines_dropped);
   set_title(share.options.procname_prefix,
@@ -208,8 +200,10 @@ void run_worker(const GenerationShare& share, int worker, const Channel& master,
     share.sink.gather(share.log_groups->of(worker));
   }
   if (app == nullptr) {
-    if (const auto thrown =
-            thrown_by([&] { app = &load_app(share.options.app, share.app_copy, share.sink); })) {
+    const auto thrown =
+        thrown_by([&] { app = &load_app(share.options.app, share.app_copy, share.sink); });
+    end_if_copy(share.sink, {}, "load");
+    if (thrown) {
       fail_start(master, *thrown);
     }
     const Descriptor mapped(share.app_copy);
@@ -218,17 +212,21 @@ void run_worker(const GenerationShare& share, int worker, const Channel& master,
   if (share.options.harakiri.count() > 0) {
     start_harakiri_watch(*app, share.sink);
   }
-  if (const auto thrown = thrown_by([&] { app->on_worker_start(process.worker()); })) {
-    fail_start(master, "on_worker_start threw: " + *thrown);
+  const auto start_thrown = thrown_by([&] { app->on_worker_start(process.worker()); });
+  end_if_copy(share.sink, {}, "on_worker_start");
+  if (start_thrown) {
+    fail_start(master, "on_worker_start threw: " + *start_thrown);
   }
   note_loaded_objects();
   if (share.slots.board().leaving || !master.send({MessageType::ready, worker})) {
     _exit(0);  // the generation has been given up while this worker started
   }
   process.serve();
-  if (const auto thrown = thrown_by([&] { app->on_worker_stop(); })) {
-    share.sink.write(log::EventKind::hook_threw, {}, "on_worker_stop threw: " + *thrown,
-                     {{"hook", std::string_view("on_worker_stop")}, {"what", *thrown}});
+  const auto stop_thrown = thrown_by([&] { app->on_worker_stop(); });
+  end_if_copy(share.sink, {}, "on_worker_stop");
+  if (stop_thrown) {
+    share.sink.write(log::EventKind::hook_threw, {}, "on_worker_stop threw: " + *stop_thrown,
+                     {{"hook", std::string_view("on_worker_stop")}, {"what", *stop_thrown}});
   }
   bool ended = false;
   std::optional<Message> order = master.receive(ended);

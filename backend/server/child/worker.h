@@ -10,10 +10,10 @@
 
 namespace forktail::server {
 
-// With worker_signals installed. The life of worker number `worker` from the moment that its
-// process exists. `app` is the application loaded in the template, or null when it is to be loaded
-// here. Ends the process: with 0 after an orderly leave, with 1 (and a start_failed message) when
-// it could not start.
+// With the signals of orders.h installed. The life of worker number `worker` from the moment that
+// its process exists. `app` is the application loaded in the template, or null when it is to be
+// loaded here. Ends the process: with 0 after an orderly leave, with 1 (and a start_failed message)
+// when it could not start.
 [[noreturn]] void run_worker(const GenerationShare& share, int worker, const Channel& master,
                              App* app);
 

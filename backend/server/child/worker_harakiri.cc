@@ -16,6 +16,7 @@
 
 #include "server/os/stack_trace.h"
 #include "server/request/at_work.h"
+#include "server/shared/own_process.h"
 #include "server/shared/thrown_by.h"
 
 namespace forktail::server {
@@ -68,7 +69,9 @@ void note(int, siginfo_t*, void* signal_context) {
 
 void call_hook(App& app, log::Sink& sink, const Context& context) {
   const Scope scope(context);
-  if (const auto thrown = thrown_by([&] { app.on_timeout(context); })) {
+  const auto thrown = thrown_by([&] { app.on_timeout(context); });
+  end_if_copy(sink, context.id(), "on_timeout");
+  if (thrown) {
     sink.write(log::EventKind::hook_threw, {}, "on_timeout threw: " + *thrown,
                {{"hook", std::string_view("on_timeout")}, {"what", *thrown}});
   }

@@ -51,7 +51,8 @@ KeptConnections::KeptConnections(std::vector<int> listeners, KeptNumbers numbers
                                  log::Sink& sink)
     : sink_(sink),
       share_(make_share(std::move(listeners), numbers, seats, sink)),
-      held_(static_cast<std::size_t>(share_.kept.capacity())) {
+      held_(static_cast<std::size_t>(share_.kept.capacity())),
+      occupied_(static_cast<std::size_t>(seats) + 1) {
   for (std::size_t i = 0; i < share_.listeners.size(); ++i) {
     if (!watch(share_.epoll.get(), EPOLL_CTL_ADD, share_.listeners[i], event_of_listener(i))) {
       throw std::system_error(errno, std::generic_category(), "cannot watch a listening socket");
@@ -67,19 +68,53 @@ void KeptConnections::admit(int seat) {
        ++i) {
     stale.descriptor.reset();
   }
-  share_.kept.set_occupied(seat, true);
+  occupied_[static_cast<std::size_t>(seat)] = true;
+  restore_occupied();
 }
 
 void KeptConnections::dismiss(int seat) {
-  share_.kept.set_occupied(seat, false);
+  occupied_[static_cast<std::size_t>(seat)] = false;
+  const std::vector<KeptId> unknown = idle_and_unknown();
   read_mail();
   for (std::uint32_t slot = 0; slot < held_.size(); ++slot) {
-    if (held_by(seat, slot)) {
+    if (held_by(seat, slot) || held_by_nobody(slot)) {
       end(share_.kept.current(slot));
     }
   }
+  for (const KeptId id : unknown) {  // and it was in no letter
+    if (share_.kept.holder(id.slot) == KeptTable::kIdle && share_.kept.is_current(id) && !has(id)) {
+      share_.kept.free(id);
+    }
+  }
+  restore_occupied();
   sweep_at_ = sweep_at_.value_or(Clock::now() + std::chrono::seconds(1));  // of its last words
   rearm();
+}
+
+// Whoever wrote over the table has left it so.
+bool KeptConnections::held_by_nobody(std::uint32_t slot) const {
+  const std::uint32_t holder = share_.kept.holder(slot);
+  const int seat = ReadyList::seat_of(holder);
+  return holder >= KeptTable::kFirstOwner &&
+         (seat > share_.kept.seats() || !occupied_[static_cast<std::size_t>(seat)]);
+}
+
+// Who publishes a connection writes to the master first.
+std::vector<KeptId> KeptConnections::idle_and_unknown() const {
+  std::vector<KeptId> all;
+  for (std::uint32_t slot = 0; slot < held_.size() && !told_of_no_room_; ++slot) {
+    const KeptId id = share_.kept.current(slot);
+    if (share_.kept.holder(slot) == KeptTable::kIdle && !has(id)) {
+      all.push_back(id);
+    }
+  }
+  return all;
+}
+
+void KeptConnections::restore_occupied() {
+  for (std::size_t seat = 1; seat < occupied_.size(); ++seat) {
+    share_.kept.set_occupied(static_cast<int>(seat), occupied_[seat]);
+  }
 }
 
 bool KeptConnections::held_by(int seat, std::uint32_t slot) const {
@@ -228,7 +263,10 @@ bool KeptConnections::hold(Mail& mail) {
 }
 
 void KeptConnections::let_go(std::uint32_t slot) {
+  constexpr linger kInBackground{};
   Held& held = held_[slot];
+  // Or a worker could make this close wait for the peer.
+  setsockopt(held.descriptor.get(), SOL_SOCKET, SO_LINGER, &kInBackground, sizeof(kInBackground));
   if (held.watched) {
     epoll_ctl(share_.epoll.get(), EPOLL_CTL_DEL, held.descriptor.get(), nullptr);
   }

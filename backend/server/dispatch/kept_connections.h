@@ -80,13 +80,17 @@ class KeptConnections {
   void expire();
   void close_stale();
   [[nodiscard]] bool held_by(int seat, std::uint32_t slot) const;
+  [[nodiscard]] bool held_by_nobody(std::uint32_t slot) const;
+  [[nodiscard]] std::vector<KeptId> idle_and_unknown() const;
+  void restore_occupied();
   [[nodiscard]] bool has(KeptId id) const {
     return id.version != 0 && held_[id.slot].version == id.version;
   }
 
   log::Sink& sink_;
   DispatchShare share_;
-  std::vector<Held> held_;  // by slot
+  std::vector<Held> held_;      // by slot
+  std::vector<bool> occupied_;  // by seat; the table's flags are for the workers
   std::vector<pid_t> liars_;
   bool deaf_ = false;  // its mailbox has been shut down
   bool told_of_no_room_ = false;

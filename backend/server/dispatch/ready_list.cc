@@ -12,7 +12,7 @@
 #include <system_error>
 #include <thread>
 
-#include "server/dispatch/worker_signals.h"
+#include "server/dispatch/orders.h"
 
 namespace forktail::server {
 
@@ -22,6 +22,20 @@ using std::chrono::milliseconds;
 
 constexpr std::uint64_t kListener = std::uint64_t{1} << 63;
 constexpr std::uint32_t kThreadsPerSeat = 1024;
+
+// The application of some worker may have made it wait.
+void never_wait_for(int listener) { fcntl(listener, F_SETFL, O_RDWR | O_NONBLOCK); }
+
+// Where the application has closed 0, 1 or 2, what it prints there would go to the client.
+int above_standard(int accepted) {
+  if (accepted < 0 || accepted > STDERR_FILENO) {
+    return accepted;
+  }
+  const int moved = fcntl(accepted, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  close(accepted);
+  open_standard();
+  return moved;
+}
 
 bool out_of_descriptors(int error) {
   return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
@@ -69,13 +83,13 @@ ReadyList::ReadyList(DispatchShare& share, int seat, milliseconds keepalive, mil
       handed_over_(which_hand_over(share.listeners)),
       installed_(static_cast<std::size_t>(share.kept.capacity())) {}
 
-Claim ReadyList::next(int thread, BusyPoll& poll) {
+Claim ReadyList::next(int thread, BusyPoll& poll, std::atomic<bool>& asleep) {
   if (const Claim claim = next_at_hand()) {
     return claim;
   }
   for (;;) {
     epoll_event event{};
-    const int ready = worker_signals::wait(share_.epoll.get(), event, poll);
+    const int ready = orders::wait(share_.epoll.get(), event, poll, asleep);
     if (ready <= 0) {
       lost_ = lost_ || ready < 0;
       return {};
@@ -99,6 +113,7 @@ Claim ReadyList::next_within(int thread, milliseconds patience) {
 // would hide the others.
 Claim ReadyList::next_queued() {
   for (std::size_t i = 0; i < share_.listeners.size(); ++i) {
+    never_wait_for(share_.listeners[i]);
     do {
       if (const Claim claim = accept_from(i)) {
         return claim;
@@ -108,11 +123,16 @@ Claim ReadyList::next_queued() {
   return {};
 }
 
+// Another process of the generation can have put anything into the instance.
 Claim ReadyList::take(std::uint64_t event, int thread) {
   if ((event & kListener) != 0) {
-    return accept_next(event & ~kListener, thread);
+    const std::uint64_t listener = event & ~kListener;
+    return listener < share_.listeners.size() ? accept_next(listener, thread) : Claim{};
   }
   const auto slot = static_cast<std::uint32_t>(event);
+  if (slot >= installed_.size()) {
+    return {};
+  }
   const KeptId now = share_.kept.current(slot);
   return event == event_of_kept(now) ? claim_kept(now, thread) : Claim{};
 }
@@ -120,7 +140,7 @@ Claim ReadyList::take(std::uint64_t event, int thread) {
 Claim ReadyList::accept_from(std::size_t listener) const {
   const int from = share_.listeners[listener];
   if (!handed_over_[listener]) {
-    return {accept4(from, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
+    return {above_standard(accept4(from, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK))};
   }
   Claim claim;
   claim.descriptor = take_over(from, claim.peer).release();
@@ -132,7 +152,7 @@ Claim ReadyList::accept_from(std::size_t listener) const {
 Claim ReadyList::accept_next(std::size_t listener, int thread) {
   const Claim first = accept_from(listener);
   const int error = errno;
-  if (!first && error == EAGAIN) {
+  if (!first && (error == EAGAIN || error == EINVAL)) {  // nothing, or it was shut down
     return {};
   }
   if (first && share_.kept.peers_keep()) {
@@ -154,6 +174,7 @@ Claim ReadyList::accept_next(std::size_t listener, int thread) {
 // one turn for each turn of all of them, and starve. What can not be published stays in the queue,
 // where any idle worker finds it.
 void ReadyList::publish_all_queued(std::size_t listener, int thread) {
+  never_wait_for(share_.listeners[listener]);
   while (share_.mailboxes.master_has_room()) {
     const std::optional<KeptId> place = share_.kept.allocate(owner(seat_, thread));
     if (!place) {

@@ -61,12 +61,12 @@ class ReadyList {
   ReadyList(DispatchShare& share, int seat, std::chrono::milliseconds keepalive,
             std::chrono::milliseconds silence, log::Sink& sink);
 
-  // The next connection that is ready to be read; empty when a signal wants attention, or when
-  // lost(). `thread` counts from 0, `poll` is that thread's.
-  Claim next(int thread, BusyPoll& poll);
+  // The next connection that is ready to be read; empty when there is an order (orders.h), or when
+  // lost(). `thread` counts from 0; `poll`, and its note that it is `asleep`, are that thread's.
+  Claim next(int thread, BusyPoll& poll, std::atomic<bool>& asleep);
   // The application has closed the descriptors that this needs: nothing will ever be ready again.
   [[nodiscard]] bool lost() const { return lost_; }
-  // The same, but empty when there is none within `patience`; signals are not looked at.
+  // The same, but empty when there is none within `patience`; orders are not looked at.
   Claim next_within(int thread, std::chrono::milliseconds patience);
   // A connection that was accepted and then could not be published; empty when there is none.
   Claim next_at_hand();

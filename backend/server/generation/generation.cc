@@ -82,16 +82,24 @@ bool Generation::fork_template() {
 void Generation::become_template() { run_template(share(), std::move(orders_)); }
 
 void Generation::start_missing_workers() {
-  if (!template_.loaded() || !starts_or_serves()) {
+  if (!template_.loaded()) {
     return;
   }
   for (const int worker : workers_.missing(wanted_, Clock::now())) {
-    start_worker(worker);
+    if (starts_or_serves()) {
+      start_worker(worker);
+    }
   }
 }
 
 void Generation::start_worker(int worker) {
-  auto [ours, theirs] = Channel::make();
+  std::pair<Channel, Channel> ends;
+  try {
+    ends = Channel::make();
+  } catch (const std::system_error& error) {
+    return on_start_impossible(worker, error.what());
+  }
+  auto& [ours, theirs] = ends;
   for (int thread = 0; thread < slots_.threads(); ++thread) {
     slots_.slot(worker, thread).clear();
   }
@@ -99,13 +107,27 @@ void Generation::start_worker(int worker) {
     log_groups_->clear(worker);
   }
   kept_connections_.admit(worker);
-  slots_.seat(worker).reopened = slots_.board().reopen.load();
+  restore_board();
+  slots_.seat(worker).orders = 0;
+  slots_.seat(worker).reopened = reopenings_;
   if (template_.spawn(worker, std::move(theirs))) {
     workers_.add(worker, std::move(ours));
   } else {
     // Its queue is full, or it is about to be reaped.
     workers_.start_later(worker, milliseconds(100));
   }
+}
+
+// The master lacks what it takes. Those that are there serve on.
+void Generation::on_start_impossible(int worker, const std::string& why) {
+  const std::string what = fmt::format("worker {} could not be started: {}", worker, why);
+  if (phase_ == Phase::starting) {
+    return fail(what);
+  }
+  sink_.write(EventKind::fork_failed, {}, what,
+              {{"of_worker", std::int64_t{worker}}, {"reason", why}});
+  note_failed_start(what);
+  workers_.start_later(worker, std::chrono::seconds(1));
 }
 
 void Generation::watch(std::vector<pollfd>& watched) const {
@@ -125,19 +147,27 @@ void Generation::read_messages() {
   }
 }
 
-// A process that sends what none of the server's sends is not the one that was started.
 void Generation::end_liars() {
   for (const pid_t pid : kept_connections_.take_liars()) {
     if (const std::optional<int> worker = workers_.number_of(pid)) {
-      tell_of(EventKind::worker_killed, *worker, "killing {}: {}", "it sent what no worker sends");
-      workers_.tell(*worker, SIGKILL);
+      end_liar(*worker);
     }
   }
+}
+
+// A process that sends what none of the server's sends is not the one that was started.
+void Generation::end_liar(int worker) {
+  tell_of(EventKind::worker_killed, worker, "killing {}: {}", "it sent what no worker sends");
+  workers_.kill(worker);
 }
 
 void Generation::read_template_messages() {
   for (const Message& message : template_.read_messages()) {
     on_template_message(message);
+  }
+  // It has ended, or will never hear anything.
+  if (template_.pid() != 0 && template_.channel().descriptor() < 0 && starts_or_serves()) {
+    template_.kill();
   }
 }
 
@@ -154,7 +184,8 @@ void Generation::on_template_message(const Message& message) {
     }
   } else if (message.type == MessageType::spawned) {
     on_spawned(message.worker, message.pid);
-  } else if (message.type == MessageType::spawn_failed && workers_.has(message.worker)) {
+  } else if (message.type == MessageType::spawn_failed && workers_.has(message.worker) &&
+             workers_.pid_of(message.worker) == 0) {
     sink_.write(EventKind::fork_failed, {},
                 fmt::format("worker {} could not be forked: {}", message.worker, message.text),
                 {{"of_worker", std::int64_t{message.worker}}, {"reason", message.text}});
@@ -167,6 +198,9 @@ void Generation::on_template_message(const Message& message) {
 
 // One that has died already was reaped before anybody could know what it was.
 void Generation::on_spawned(int worker, pid_t pid) {
+  if (Workers::is_child(pid)) {  // who had its number before is of no interest any more
+    std::erase_if(unclaimed_, [pid](const auto& one) { return one.first == pid; });
+  }
   const auto death = std::find_if(unclaimed_.begin(), unclaimed_.end(),
                                   [pid](const auto& one) { return one.first == pid; });
   if (death != unclaimed_.end() && workers_.pid_of(worker) == 0 && workers_.has(worker)) {
@@ -217,6 +251,8 @@ void Generation::on_worker_message(int worker, const Message& message) {
   } else if (message.type == MessageType::leaving) {
     process->leaving = true;
     process->kill_at = process->kill_at.value_or(Clock::now() + options_.worker_reload_mercy);
+  } else if (!is_of_worker(message.type)) {
+    end_liar(worker);
   }
 }
 
@@ -234,6 +270,7 @@ std::optional<Generation::Clock::time_point> Generation::next_deadline() const {
     }
   };
   consider(kept_connections_.next_deadline());
+  consider(bell_.next_deadline(Clock::now(), workers_.any_sleeps_through_orders()));
   consider(harakiri_.next());
   consider(cheaper_.next());
   consider(group_pace_.next());
@@ -253,8 +290,14 @@ std::optional<Generation::Clock::time_point> Generation::next_deadline() const {
   return next;
 }
 
+void Generation::restore_board() {
+  slots_.restore_board(!starts_or_serves(), stopping_, reopenings_);
+}
+
 void Generation::act_on_deadlines() {
+  restore_board();
   kept_connections_.act_on_deadlines();
+  bell_.attend(Clock::now(), workers_.any_sleeps_through_orders());
   kill_those_without_mercy();
   give_up_slow_starts();
   retire_the_old();
@@ -267,7 +310,7 @@ void Generation::kill_those_without_mercy() {
   for (const int worker : workers_.out_of_mercy(Clock::now())) {
     tell_of(EventKind::worker_killed, worker, "killing {}: {}", "it had not left within its mercy");
     workers_.find(worker)->kill_at.reset();
-    workers_.tell(worker, SIGKILL);
+    workers_.kill(worker);
   }
 }
 
@@ -283,16 +326,17 @@ void Generation::scale(int wanted) {
 }
 
 void Generation::reopen_logs() {
-  ++slots_.board().reopen;
-  workers_.tell_all(SIGUSR1);
+  ++reopenings_;
+  restore_board();
+  workers_.tell_all(orders::kReopen);
 }
 
 void Generation::leave(bool stopping) {
   if (phase_ != Phase::failed) {
     phase_ = Phase::leaving;
   }
-  slots_.board().stopping = stopping;
-  slots_.board().leaving = true;
+  stopping_ = stopping_ || stopping;
+  restore_board();
   kept_connections_.stop_accepting();
   kept_connections_.give_back_idle();
   template_.let_go();
@@ -306,7 +350,7 @@ void Generation::kill(const std::string& why) {
   for (auto& [worker, process] : workers_.all()) {
     tell_of(EventKind::worker_killed, worker, "killing {}: {}", why);
     process.kill_at.reset();
-    workers_.tell(worker, SIGKILL);
+    workers_.kill(worker);
   }
   template_.kill();
 }
@@ -317,13 +361,13 @@ void Generation::fail(const std::string& why) {
   }
   phase_ = Phase::failed;
   failure_ = why;
-  slots_.board().leaving = true;
+  restore_board();
   workers_.start_none();
   template_.start_no_more();
   for (auto& [worker, process] : workers_.all()) {
     if (!process.ready) {
       process.ended = true;
-      workers_.tell(worker, SIGKILL);
+      workers_.kill(worker);
     } else if (!process.leaving) {
       // It has accepted connections like any other, and what it has begun it answers.
       workers_.send_away(worker, options_.worker_reload_mercy);

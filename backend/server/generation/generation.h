@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "server/child/generation_share.h"
+#include "server/dispatch/bell.h"
 #include "server/dispatch/kept_connections.h"
 #include "server/generation/cheaper.h"
 #include "server/generation/harakiri.h"
@@ -96,9 +97,11 @@ class Generation {
   // Whether as many workers as are wanted are ready and no others are left; and whether each has
   // reopened its log.
   [[nodiscard]] bool settled() const { return workers_.settled(wanted_); }
-  [[nodiscard]] bool logs_reopened() const { return workers_.logs_reopened(); }
+  [[nodiscard]] bool logs_reopened() const { return workers_.logs_reopened(reopenings_); }
   // The workers that could not, the last time that they were told to.
-  [[nodiscard]] std::vector<int> reopen_failures() const { return workers_.reopen_failures(); }
+  [[nodiscard]] std::vector<int> reopen_failures() const {
+    return workers_.reopen_failures(reopenings_);
+  }
   // How many times a worker could not start since the generation serves, and how it was the last
   // time.
   [[nodiscard]] int failed_starts() const { return failed_starts_; }
@@ -122,7 +125,9 @@ class Generation {
   void on_refork_failed(const std::string& why);
   void start_missing_workers();
   void start_worker(int worker);
+  void on_start_impossible(int worker, const std::string& why);
   void end_liars();
+  void end_liar(int worker);
   void read_template_messages();
   void on_template_message(const Message& message);
   void on_spawned(int worker, pid_t pid);
@@ -150,6 +155,7 @@ class Generation {
   void log_in_flight(int worker, pid_t pid, const std::string& what,
                      const std::vector<bool>& resumed);
   void check_serving();
+  void restore_board();
 
   const pid_t master_;
   const int number_;
@@ -158,6 +164,7 @@ class Generation {
   Slots slots_;
   std::optional<LogGroups> log_groups_;
   KeptConnections kept_connections_;
+  Bell bell_{kept_connections_.share().epoll.get()};
   Harakiri harakiri_;
   Cheaper cheaper_;
   Pace group_pace_;  // of looking for gathered lines that have waited
@@ -166,6 +173,8 @@ class Generation {
   std::optional<Refork> refork_;
 
   Phase phase_ = Phase::starting;
+  bool stopping_ = false;         // and the whole server with it
+  std::uint32_t reopenings_ = 0;  // rounds of it that were asked for
   std::string failure_;
   int failed_starts_ = 0;
   std::string last_failed_start_;

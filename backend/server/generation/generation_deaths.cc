@@ -124,7 +124,7 @@ void Generation::log_in_flight(int worker, pid_t pid, const std::string& what,
                 {{"method", request.method},
                  {"path", request.path},
                  {"state", to_string(request.state)},
-                 {"age_ms", std::chrono::nanoseconds(now - request.since_ns)},
+                 {"age_ms", std::chrono::nanoseconds(request.age_ns(now))},
                  {"how", what},
                  {"lost_worker", std::int64_t{worker}},
                  {"lost_pid", std::int64_t{pid}}});

@@ -10,6 +10,7 @@
 #include "server/child/worker_harakiri.h"
 #include "server/generation/generation.h"
 #include "server/os/listen_queue.h"
+#include "server/os/signals.h"
 #include "server/shared/describe.h"
 
 namespace forktail::server {
@@ -76,7 +77,7 @@ void Generation::give_up_slow_starts() {
       note_failed_start(fmt::format("worker {} was not ready {}", worker, within));
       tell_of(EventKind::worker_late, worker, "killing {}: {}", "it was not ready " + within);
       process.failed = true;
-      workers_.tell(worker, SIGKILL);
+      workers_.kill(worker);
     }
   }
 }
@@ -141,13 +142,13 @@ void Generation::warn_overdue(const Overdue& overdue) {
               {{"method", overdue.request.method},
                {"path", overdue.request.path},
                {"state", to_string(overdue.request.state)},
-               {"age_ms", std::chrono::nanoseconds(now - overdue.request.since_ns)},
+               {"age_ms", std::chrono::nanoseconds(overdue.request.age_ns(now))},
                {"of_worker", std::int64_t{overdue.worker}},
                {"of_pid", std::int64_t{pid}}});
   if (overdue.final) {
     ++workers_.history(overdue.worker).harakiris;
-    workers_.tell(overdue.worker, SIGKILL);
-  } else {
+    workers_.kill(overdue.worker);
+  } else if (handles(pid, harakiri_signal())) {  // or it would end one that takes no handlers
     const pid_t thread = slots_.slot(overdue.worker, overdue.thread).thread();
     syscall(SYS_tgkill, pid, thread, harakiri_signal());
   }

@@ -33,7 +33,12 @@ std::string Generation::begin_refork() {
   if (!best) {
     return "no worker is ready";
   }
-  std::pair<Channel, Channel> ends = Channel::make();
+  std::pair<Channel, Channel> ends;
+  try {
+    ends = Channel::make();
+  } catch (const std::system_error& error) {
+    return error.what();
+  }
   const Workers::Process& process = *workers_.find(*best);
   if (!process.channel.send({MessageType::refork, *best, {}, ends.second.release()})) {
     return fmt::format("worker {} does not listen", *best);

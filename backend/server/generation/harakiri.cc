@@ -32,7 +32,8 @@ void Harakiri::postpone(Clock::time_point now, Clock::duration missed) {
 std::int64_t Harakiri::missed_since_ns(std::int64_t begin_ns) const {
   std::int64_t missed = 0;
   for (const Pause& pause : pauses_) {
-    missed += std::clamp(pause.until_ns - begin_ns, std::int64_t{0}, pause.length_ns);
+    missed += std::clamp(pause.until_ns - std::max(begin_ns, std::int64_t{0}), std::int64_t{0},
+                         pause.length_ns);
   }
   return missed;
 }
@@ -48,8 +49,8 @@ std::vector<Overdue> Harakiri::overdue(Clock::time_point now, const std::vector<
   for (const int worker : workers) {
     for (int thread = 0; thread < slots_.threads(); ++thread) {
       const std::pair place(worker, thread);
-      SlotRequest request = slots_.slot(worker, thread).snapshot();
-      const std::int64_t age = now_ns - request.since_ns - missed_since_ns(request.since_ns);
+      SlotRequest request = slots_.snapshot(worker, thread);
+      const std::int64_t age = request.age_ns(now_ns) - missed_since_ns(request.since_ns);
       if (request.state == SlotState::idle || age < limit) {
         continue;
       }

@@ -7,15 +7,11 @@
 
 namespace forktail::server {
 
-namespace {
-
 // One that has ended and was not waited for is a child still, so its number is nobody else's.
-bool is_child(pid_t pid) {
+bool Workers::is_child(pid_t pid) {
   siginfo_t info{};
   return pid > 0 && waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
-
-}  // namespace
 
 Workers::Process* Workers::find(int worker) {
   const auto found = processes_.find(worker);
@@ -106,8 +102,8 @@ bool Workers::note_spawned(int worker, pid_t pid) {
     return true;
   }
   process->pid = pid;
-  for (const int signal : std::exchange(process->signals, {})) {
-    ::kill(pid, signal);
+  if (process->doomed) {
+    ::kill(pid, SIGKILL);
   }
   return true;
 }
@@ -126,8 +122,10 @@ std::vector<int> Workers::remove_unforked() {
 std::vector<std::pair<int, Message>> Workers::read_messages() {
   std::vector<std::pair<int, Message>> messages;
   for (auto& [worker, process] : processes_) {
+    // One that writes faster than this reads must not hold the loop.
+    constexpr int kMost = 64;
     bool ended = process.pid == 0 || process.channel.descriptor() < 0;
-    while (!ended) {
+    for (int i = 0; i < kMost && !ended; ++i) {
       std::optional<Message> message = process.channel.receive(ended);
       if (!message) {
         break;
@@ -149,22 +147,40 @@ void Workers::watch(std::vector<pollfd>& watched) const {
   }
 }
 
-void Workers::tell(int worker, int signal) {
-  Process* process = find(worker);
-  if (process == nullptr) {
-    return;
-  }
-  if (process->pid != 0) {
-    ::kill(process->pid, signal);
-  } else {
-    process->signals.insert(signal);
+void Workers::tell(int worker, orders::Order order) {
+  if (has(worker)) {
+    slots_.seat(worker).orders.fetch_or(order);
   }
 }
 
-void Workers::tell_all(int signal) {
+void Workers::tell_all(orders::Order order) {
   for (const auto& [worker, process] : processes_) {
-    tell(worker, signal);
+    tell(worker, order);
   }
+}
+
+void Workers::kill(int worker) {
+  Process* process = find(worker);
+  if (process != nullptr && process->pid != 0) {
+    ::kill(process->pid, SIGKILL);
+  } else if (process != nullptr) {
+    process->doomed = true;
+  }
+}
+
+bool Workers::any_sleeps_through_orders() const {
+  return std::ranges::any_of(processes_, [this](const auto& entry) {
+    const int worker = entry.first;
+    if ((slots_.seat(worker).orders & orders::kAll) == 0) {
+      return false;
+    }
+    for (int thread = 0; thread < slots_.threads(); ++thread) {
+      if (slots_.slot(worker, thread).asleep()) {
+        return true;
+      }
+    }
+    return false;
+  });
 }
 
 void Workers::send_away(int worker, std::chrono::milliseconds mercy) {
@@ -172,7 +188,7 @@ void Workers::send_away(int worker, std::chrono::milliseconds mercy) {
   if (process != nullptr) {
     process->leaving = true;
     process->kill_at = Clock::now() + mercy;
-    tell(worker, SIGTERM);
+    tell(worker, orders::kLeave);
   }
 }
 

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "server/dispatch/orders.h"
 #include "server/generation/backoff.h"
 #include "server/generation/stats.h"
 #include "server/shared/channel.h"
@@ -36,7 +37,7 @@ class Workers {
     bool ended = false;                             // by the server itself, which has said so
     std::uint64_t requests_before = 0;              // its place's, when it took it
     std::optional<Clock::time_point> kill_at = {};  // when its mercy is over
-    std::set<int> signals = {};                     // for when it is there
+    bool doomed = false;                            // to be killed as soon as it is there
   };
   using Map = std::map<int, Process>;
 
@@ -66,7 +67,8 @@ class Workers {
 
   // One was ordered. Its end of the channel is `channel`.
   void add(int worker, Channel channel);
-  // The template says that it is there. Whoever it is not a child of this process is not taken.
+  // The template says that it is there. Who is no child of this process is not taken.
+  static bool is_child(pid_t pid);
   bool note_spawned(int worker, pid_t pid);
   void remove(int worker) { processes_.erase(worker); }
   // Those that the template was told to fork and did not.
@@ -76,9 +78,13 @@ class Workers {
   std::vector<std::pair<int, Message>> read_messages();
   void watch(std::vector<pollfd>& watched) const;
 
-  // Sends a signal: to one that is not there yet, as soon as it is.
-  void tell(int worker, int signal);
-  void tell_all(int signal);
+  // One that is not there yet finds the order when it is.
+  void tell(int worker, orders::Order order);
+  void tell_all(orders::Order order);
+  // And dies as soon as it is.
+  void kill(int worker);
+  // A thread sleeps that has an order.
+  [[nodiscard]] bool any_sleeps_through_orders() const;
   // It is to leave, and has `mercy` to do it.
   void send_away(int worker, std::chrono::milliseconds mercy);
   [[nodiscard]] std::vector<int> out_of_mercy(Clock::time_point now) const;
@@ -92,9 +98,9 @@ class Workers {
   using Memory = std::map<pid_t, ProcessMemory>;
   [[nodiscard]] std::vector<WorkerStats> stats(int count, int generation,
                                                const Memory& memory) const;
-  [[nodiscard]] bool logs_reopened() const;
+  [[nodiscard]] bool logs_reopened(std::uint32_t round) const;
   // The workers that could not, the last time that they were told to.
-  [[nodiscard]] std::vector<int> reopen_failures() const;
+  [[nodiscard]] std::vector<int> reopen_failures(std::uint32_t round) const;
 
  private:
   [[nodiscard]] WorkerStats stats_of(int worker, const Memory& memory) const;

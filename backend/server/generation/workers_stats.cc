@@ -52,8 +52,8 @@ WorkerStats Workers::stats_of(int worker, const Memory& memory) const {
   const auto now = Clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
   for (int thread = 0; thread < slots_.threads(); ++thread) {
     const Slot& slot = slots_.slot(worker, thread);
-    SlotRequest request = stats.pid == 0 ? SlotRequest{} : slot.snapshot();
-    const std::int64_t age_ms = (now - request.since_ns) / 1'000'000;
+    SlotRequest request = stats.pid == 0 ? SlotRequest{} : slots_.snapshot(worker, thread);
+    const std::int64_t age_ms = request.age_ns(now) / 1'000'000;
     stats.threads.push_back({thread, slot.thread(), slot.requests(), std::move(request), age_ms});
   }
   return stats;
@@ -68,15 +68,13 @@ std::vector<WorkerStats> Workers::stats(int count, int generation, const Memory&
   return all;
 }
 
-bool Workers::logs_reopened() const {
-  const std::uint32_t round = slots_.board().reopen;
+bool Workers::logs_reopened(std::uint32_t round) const {
   return std::all_of(processes_.begin(), processes_.end(),
                      [&](const auto& entry) { return slots_.seat(entry.first).reopened >= round; });
 }
 
-std::vector<int> Workers::reopen_failures() const {
+std::vector<int> Workers::reopen_failures(std::uint32_t round) const {
   std::vector<int> failures;
-  const std::uint32_t round = slots_.board().reopen;
   for (const auto& [worker, process] : processes_) {
     if (round != 0 && slots_.seat(worker).reopen_failed == round) {
       failures.push_back(worker);

@@ -20,7 +20,10 @@ std::string http_answer(const char* status, const char* type, const std::string&
       status, type, body.size(), body);
 }
 
-std::string json_line(const Stats& stats) { return to_json(stats).dump() + "\n"; }
+// Paths need not be UTF-8, which must not make the whole object fail.
+std::string json_line(const Stats& stats) {
+  return to_json(stats).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
 
 std::string json_page(const Stats& stats) {
   return http_answer("200 OK", "application/json", json_line(stats));
@@ -219,6 +222,9 @@ std::optional<std::string> Control::scale_outcome(const Command& command) const 
 
 void Control::resolve() {
   bool answered = false;
+  std::erase_if(commands_, [this](const Command& command) {
+    return !endpoints_[command.client.endpoint]->has(command.client.id);
+  });
   std::erase_if(commands_, [this, &answered](const Command& command) {
     const std::optional<std::string> text = outcome(command);
     if (text) {

@@ -1,7 +1,9 @@
 #include "server/master/endpoint.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <iterator>
@@ -14,6 +16,12 @@ namespace {
 constexpr std::size_t kLongestQuestion = 8192;
 constexpr std::size_t kMostClients = 64;
 constexpr std::chrono::seconds kPatience{5};
+constexpr std::chrono::milliseconds kPause{200};
+
+bool has_left(int client) {
+  pollfd watched{client, 0, 0};
+  return poll(&watched, 1, 0) > 0;
+}
 
 Listener open_endpoint(const std::string& address, std::optional<mode_t> mode,
                        std::vector<Listener>& handed_over) {
@@ -38,43 +46,88 @@ void Endpoint::disown() {
   listener_.descriptor.reset();
 }
 
+// Who waits for an answer is watched for leaving only.
 void Endpoint::watch(std::vector<pollfd>& watched) const {
-  if (clients_.size() < kMostClients) {
+  if (has_room() && !look_for_spare_) {
     watched.push_back({listener_.descriptor.get(), POLLIN, 0});
   }
   for (const auto& [id, client] : clients_) {
-    if (!client.asked || client.answered) {
-      const short events = client.answered ? POLLOUT : POLLIN;
-      watched.push_back({client.descriptor.get(), events, 0});
-    }
+    const short events = client.answered ? POLLOUT : client.asked ? short{0} : short{POLLIN};
+    watched.push_back({client.descriptor.get(), events, 0});
   }
 }
 
 void Endpoint::attend() {
-  accept_clients();
+  keep_spare();
   for (auto entry = clients_.begin(); entry != clients_.end();) {
-    Client& client = entry->second;
-    if (!client.asked) {
-      read_question(entry->first, client);
+    entry = attend(entry->first, entry->second) ? std::next(entry) : clients_.erase(entry);
+  }
+  accept_clients();
+}
+
+bool Endpoint::attend(int id, Client& client) {
+  if (!client.asked) {
+    read_question(id, client);
+  }
+  if (client.answered && write_answer(client)) {
+    // The peer sees the end only when it has read everything, also on TCP.
+    shutdown(client.descriptor.get(), SHUT_WR);
+    return false;
+  }
+  const bool waits = client.asked && !client.answered;
+  return client.descriptor &&
+         (waits ? !has_left(client.descriptor.get()) : Clock::now() < client.deadline);
+}
+
+bool Endpoint::has_room() const {
+  return clients_.size() < kMostClients ||
+         std::ranges::any_of(clients_, [](const auto& entry) { return !entry.second.asked; });
+}
+
+void Endpoint::make_room() {
+  if (clients_.size() >= kMostClients) {
+    const auto silent =
+        std::ranges::find_if(clients_, [](const auto& entry) { return !entry.second.asked; });
+    if (silent != clients_.end()) {
+      clients_.erase(silent);
     }
-    const bool is_over = client.answered && write_answer(client);
-    if (is_over) {
-      // The peer sees the end only when it has read everything, also on TCP.
-      shutdown(client.descriptor.get(), SHUT_WR);
-    }
-    const bool late = (!client.asked || client.answered) && client.deadline <= Clock::now();
-    entry = is_over || late || !client.descriptor ? clients_.erase(entry) : std::next(entry);
   }
 }
 
+// Each is heard at once: whoever has asked already is not sent away for those who come behind.
 void Endpoint::accept_clients() {
-  while (clients_.size() < kMostClients) {
-    Descriptor descriptor(
-        accept4(listener_.descriptor.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  for (std::size_t i = 0; i < kMostClients && has_room() && !look_for_spare_; ++i) {
+    Descriptor descriptor = accept();
     if (!descriptor) {
       return;
     }
-    clients_[++last_id_] = {std::move(descriptor), Clock::now() + kPatience};
+    make_room();
+    const auto place =
+        clients_.emplace(++last_id_, Client{std::move(descriptor), Clock::now() + kPatience}).first;
+    if (!attend(place->first, place->second)) {
+      clients_.erase(place);
+    }
+  }
+}
+
+Descriptor Endpoint::accept() {
+  const auto take = [this] {
+    return Descriptor(
+        accept4(listener_.descriptor.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  };
+  Descriptor client = take();
+  if (!client && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)) {
+    spare_.reset();
+    client = take();
+    look_for_spare_ = Clock::now() + kPause;
+  }
+  return client;
+}
+
+void Endpoint::keep_spare() {
+  if (!spare_ && (!look_for_spare_ || *look_for_spare_ <= Clock::now())) {
+    spare_ = Descriptor(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    look_for_spare_ = spare_ ? std::nullopt : std::optional(Clock::now() + kPause);
   }
 }
 
@@ -104,9 +157,14 @@ void Endpoint::read_question(int id, Client& client) {
     }
   }
   client.asked = true;
-  std::optional<std::string> text = handler_(id, client.question);
-  if (text) {
-    answer(id, std::move(*text));
+  try {
+    std::optional<std::string> text = handler_(id, client.question);
+    if (text) {
+      answer(id, std::move(*text));
+    }
+  } catch (...) {
+    client.descriptor.reset();
+    throw;
   }
 }
 
@@ -133,7 +191,7 @@ bool Endpoint::write_answer(Client& client) {
 }
 
 std::optional<Endpoint::Clock::time_point> Endpoint::next_deadline() const {
-  std::optional<Clock::time_point> next;
+  std::optional<Clock::time_point> next = look_for_spare_;
   for (const auto& [id, client] : clients_) {
     if ((!client.asked || client.answered) && (!next || client.deadline < *next)) {
       next = client.deadline;

@@ -2,7 +2,8 @@
 // without ever waiting for one of them.
 //
 // Belongs to the master's loop. A client sends one line, or one HTTP request, or nothing; it gets
-// one answer and the connection ends.
+// one answer and the connection ends. It has five seconds to ask and five to read; when there are
+// too many, those have to go first that have said nothing for the longest time.
 #pragma once
 
 #include <poll.h>
@@ -47,6 +48,9 @@ class Endpoint {
   void watch(std::vector<pollfd>& watched) const;
   void attend();
   void answer(int client, std::string text);
+  // False when it has left, or was sent away.
+  [[nodiscard]] bool has(int client) const { return clients_.contains(client); }
+  void send_away(int client) { clients_.erase(client); }
   [[nodiscard]] std::optional<Clock::time_point> next_deadline() const;
   // Writes what is still unwritten, for at most a second: before the master ends. The peer sees the
   // end of its answer when this process has ended, and its sockets and its pidfile are gone.
@@ -62,7 +66,15 @@ class Endpoint {
     bool answered = false;
   };
 
+  using Clients = std::map<int, Client>;
+
+  [[nodiscard]] bool has_room() const;
+  void make_room();
   void accept_clients();
+  [[nodiscard]] Descriptor accept();
+  void keep_spare();
+  // False when the client is to go.
+  bool attend(int id, Client& client);
   void read_question(int id, Client& client);
   bool write_answer(Client& client);
   [[nodiscard]] bool complete(const Client& client) const;
@@ -70,8 +82,12 @@ class Endpoint {
   Listener listener_;
   Speaks speaks_;
   Handler handler_;
-  std::map<int, Client> clients_;
+  Clients clients_;  // in the order of their arrival
   int last_id_ = 0;
+  // Let go when there is no other, so that somebody can still ask; accepted is the next one when it
+  // is there again.
+  Descriptor spare_;
+  std::optional<Clock::time_point> look_for_spare_;
 };
 
 }  // namespace forktail::server

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
@@ -15,6 +16,8 @@
 #include <system_error>
 #include <utility>
 
+#include "log/target.h"
+#include "server/os/signals.h"
 #include "server/shared/describe.h"
 #include "server/shared/tls_files.h"
 
@@ -86,29 +89,52 @@ std::variant<int, Master::Life> Master::run() {
     if (Life life = fork_children()) {
       return life;
     }
-    sleep();
-    obey_signals();
-    reload_when_touched();
-    reap();
-    attend_generations();
-    attend_tls();
-    attend_refork();
-    attend_upgrade();
-    attend_old_master();
-    systemd_.act_on_deadlines();
-    if (!inherited_.pending()) {
-      control_.attend();
-    }
-    control_.resolve();
-    if (replaced_) {
-      ledger_->write(totals());
-    }
-    if (sink_->keeps_previous() && logs_reopened()) {
-      sink_->forget_previous();
+    for (const Step step : kSteps) {
+      try {
+        (this->*step)();
+      } catch (const std::exception& error) {  // nothing that is short may end the server
+        go_on(error);
+      }
     }
   }
   control_.finish();
   return *exit_code_;
+}
+
+const std::array<Master::Step, 12> Master::kSteps{&Master::sleep,
+                                                  &Master::obey_signals,
+                                                  &Master::reload_when_touched,
+                                                  &Master::mend_listeners,
+                                                  &Master::reap,
+                                                  &Master::attend_generations,
+                                                  &Master::attend_tls,
+                                                  &Master::attend_refork,
+                                                  &Master::attend_upgrade,
+                                                  &Master::attend_old_master,
+                                                  &Master::attend_control,
+                                                  &Master::keep_up};
+
+void Master::mend_listeners() {
+  if (!stopping_ && !replaced_ && !inherited_.pending() && shut_listeners_.mend()) {
+    reload();
+  }
+}
+
+void Master::attend_control() {
+  if (!inherited_.pending()) {
+    control_.attend();
+  }
+  control_.resolve();
+}
+
+void Master::keep_up() {
+  systemd_.act_on_deadlines();
+  if (replaced_) {
+    ledger_->write(totals());
+  }
+  if (sink_->keeps_previous() && logs_reopened()) {
+    sink_->forget_previous();
+  }
 }
 
 Master::Life Master::fork_children() {
@@ -161,6 +187,7 @@ void Master::obey(int signal) {
       }
       return;
     case SIGWINCH:
+      if (has_terminal()) return;  // whose size has changed
       sink_->write(EventKind::workers_sent_away, {},
                    "SIGWINCH: ending the workers, keeping the master; SIGHUP starts them again");
       systemd_.status("without workers since SIGWINCH");
@@ -330,7 +357,7 @@ void Master::on_gone(const Generation& generation) {
     if (inherited_.pending()) {
       inherited_.old_master.send({MessageType::start_failed, 0, generation.failure()});
     }
-    if (sink_->descriptor() != STDERR_FILENO) {
+    if (!log::means_stderr(sink_->target())) {
       fmt::print(stderr, "forktail serve: could not start: {}\n", generation.failure());
     }
     exit_code_ = stopping_ ? 0 : 1;

@@ -3,9 +3,11 @@
 //
 // Signals: TERM, QUIT stop gracefully (a second one, a second later, kills), INT stops at once, HUP
 // reloads, USR1 reopens the logs, USR2 upgrades the binary, TTIN and TTOU start and end a worker,
-// WINCH ends the workers and keeps the master.
+// WINCH, unless a terminal may have sent it, ends the workers and keeps the master.
 #pragma once
 
+#include <array>
+#include <exception>
 #include <functional>
 #include <map>
 #include <memory>
@@ -23,6 +25,7 @@
 #include "server/master/ledger.h"
 #include "server/master/log_maker.h"
 #include "server/master/pidfile.h"
+#include "server/master/shut_listeners.h"
 #include "server/master/systemd_notify.h"
 #include "server/master/tls_front.h"
 #include "server/master/upgrade_new.h"
@@ -97,6 +100,14 @@ class Master {
   // Empty but in a child.
   Life fork_children();
   Life fork_new_master();
+  // What the loop does, each time in this order.
+  using Step = void (Master::*)();
+  static const std::array<Step, 12> kSteps;
+  void mend_listeners();
+  void attend_control();
+  void keep_up();
+  // A step has failed.
+  void go_on(const std::exception& error) noexcept;
   void sleep();
   void note_pause(Attention::Clock::duration missed);
   void obey_signals();
@@ -139,7 +150,9 @@ class Master {
   TouchedFiles touched_;
   const KeptNumbers kept_numbers_;
   TlsFront tls_;
+  ShutListeners shut_listeners_{listeners_, at_start_, *sink_};
   Attention attention_;
+  Generation::Clock::time_point silent_until_;  // about steps that fail
 
   std::vector<std::unique_ptr<Generation>> generations_;  // in order of their numbers
   Generation* current_ = nullptr;                         // the newest that has ever served

@@ -3,13 +3,23 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <exception>
 #include <optional>
+#include <thread>
 #include <vector>
 
 #include "server/master/master.h"
 
 namespace forktail::server {
+
+namespace {
+
+// So that what fails again and again takes no processor.
+constexpr std::chrono::milliseconds kPauseOfFailed{100};
+
+}  // namespace
 
 // Until a signal, a message or a deadline.
 void Master::sleep() {
@@ -40,6 +50,9 @@ void Master::sleep() {
     upgrade_->watch(watched);
     consider(upgrade_->next_deadline());
   }
+  if (!stopping_ && !replaced_ && !inherited_.pending()) {
+    shut_listeners_.watch(watched);
+  }
   if (inherited_.pending()) {
     watched.push_back({inherited_.old_master.descriptor(), POLLIN, 0});
   } else {
@@ -58,8 +71,21 @@ void Master::sleep() {
   const auto known =
       timeout < 0 ? std::nullopt : std::optional<Attention::Clock::duration>(milliseconds(timeout));
   attention_.sleeps(Attention::Clock::now(), known);
-  poll(watched.data(), watched.size(), timeout);
+  if (poll(watched.data(), watched.size(), timeout) < 0 && errno != EINTR) {
+    std::this_thread::sleep_for(kPauseOfFailed);  // its limit of files was lowered, perhaps
+  }
   note_pause(attention_.wakes(Attention::Clock::now()));
+}
+
+void Master::go_on(const std::exception& error) noexcept {
+  constexpr std::chrono::seconds kSilence{1};
+  const auto now = Generation::Clock::now();
+  if (now >= silent_until_) {
+    silent_until_ = now + kSilence;
+    sink_->write(log::EventKind::step_failed, {}, "the master goes on without what it could not do",
+                 {{"reason", std::string_view(error.what())}});
+  }
+  std::this_thread::sleep_for(kPauseOfFailed);
 }
 
 // Deadlines come as much later as nobody could do anything about them.

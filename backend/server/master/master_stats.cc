@@ -14,6 +14,17 @@
 
 namespace forktail::server {
 
+namespace {
+
+// Which may be removed by now: then the kernel says so behind the path.
+std::string directory_of_this_process() {
+  std::error_code error;
+  const auto path = std::filesystem::read_symlink("/proc/self/cwd", error);
+  return error ? "" : path.string();
+}
+
+}  // namespace
+
 Counters Master::totals() const {
   Counters totals = past_;
   totals.log_lines_dropped += sink_->dropped();
@@ -40,7 +51,7 @@ Stats Master::stats(const std::map<pid_t, ProcessMemory>& memory) const {
   stats.pid = getpid();
   stats.uid = getuid();
   stats.gid = getgid();
-  stats.cwd = std::filesystem::current_path().string();
+  stats.cwd = directory_of_this_process();
   stats.totals = totals();
   if (current_ != nullptr) {
     stats.generation = current_->number();

@@ -2,16 +2,14 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-#include <array>
-#include <cerrno>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <system_error>
 
 #include "server/os/environment.h"
+#include "server/shared/handover.h"
 
 namespace forktail::server {
 
@@ -24,16 +22,6 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(UpgradeDescription, channel, gen
                                                 tls_files)
 
 namespace {
-
-UpgradeDescription read_description(int descriptor) {
-  std::string text;
-  std::array<char, 4096> part;
-  for (ssize_t size = 0;
-       (size = pread(descriptor, part.data(), part.size(), static_cast<off_t>(text.size()))) > 0;) {
-    text.append(part.data(), static_cast<std::size_t>(size));
-  }
-  return nlohmann::json::parse(text).get<UpgradeDescription>();
-}
 
 std::vector<Listener> adopt(const std::vector<UpgradeDescription::Socket>& sockets,
                             std::vector<int>& to_own) {
@@ -53,14 +41,7 @@ std::vector<Listener> adopt(const std::vector<UpgradeDescription::Socket>& socke
 }  // namespace
 
 Descriptor write_description(const UpgradeDescription& description) {
-  const std::string text = nlohmann::json(description).dump();
-  Descriptor memfd(memfd_create("forktail-upgrade", MFD_CLOEXEC));
-  if (!memfd ||
-      pwrite(memfd.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
-    throw std::system_error(errno, std::generic_category(),
-                            "cannot describe the sockets to the new master");
-  }
-  return memfd;
+  return write_handover("the sockets to the new master", nlohmann::json(description));
 }
 
 Inherited Inherited::from_environment() {
@@ -70,7 +51,7 @@ Inherited Inherited::from_environment() {
   }
   try {
     const Descriptor memfd(static_cast<int>(whole_number(number).value_or(-1)));
-    const UpgradeDescription description = read_description(memfd.get());
+    const UpgradeDescription description = read_handover(memfd.get()).get<UpgradeDescription>();
     Inherited inherited;
     inherited.old_master = Channel(Descriptor(description.channel));
     for (const int descriptor :

@@ -26,4 +26,14 @@ void close_all_but(std::span<const int> keep) {
 
 void set_inheritable(int fd, bool inheritable) { fcntl(fd, F_SETFD, inheritable ? 0 : FD_CLOEXEC); }
 
+void open_standard() {
+  int opened = -1;
+  do {
+    opened = open("/dev/null", O_RDWR);  // the lowest number there is
+  } while (opened >= 0 && opened < STDERR_FILENO);
+  if (opened > STDERR_FILENO) {
+    close(opened);
+  }
+}
+
 }  // namespace forktail::server

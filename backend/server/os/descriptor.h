@@ -40,6 +40,10 @@ class Descriptor {
 // others.
 void close_all_but(std::span<const int> keep);
 
+// Whoever started the program may have closed 0, 1 or 2: what is opened next would be taken for
+// standard input or output. Puts /dev/null there.
+void open_standard();
+
 // Lets a descriptor through the next exec, or not.
 void set_inheritable(int fd, bool inheritable);
 

@@ -13,6 +13,7 @@
 #include "id/validate.h"
 #include "server/request/at_work.h"
 #include "server/request/response_sender.h"
+#include "server/shared/own_process.h"
 #include "server/shared/thrown_by.h"
 #include "wire/packet.h"
 #include "wire/response_head.h"
@@ -237,6 +238,7 @@ Response RequestLoop::call_application(const Request& request, Context& context)
     const AtWork at_work;
     response = app_.handle(request, context);
   });
+  end_if_copy(sink_, id_, "handle");
   if (thrown) {
     sink_.write(EventKind::app_threw, id_, "the application threw: " + *thrown,
                 {{"what", *thrown}, {"during", std::string_view("handle")}});

@@ -30,8 +30,8 @@ class RequestLoop {
   RequestLoop(App& app, const Options& options, const Worker& worker, ReadyList& ready,
               log::Sink& sink, Slot& slot, const Board& board, int thread);
 
-  // Waits for a connection and serves it; false when a signal wants attention instead.
-  bool serve_next() { return serve(ready_.next(thread_, poll_)); }
+  // Waits for a connection and serves it; false when an order wants attention instead.
+  bool serve_next() { return serve(ready_.next(thread_, poll_, slot_.asleep())); }
 
   // The same for a connection that this process has accepted and not published: nobody else can.
   bool serve_at_hand() { return serve(ready_.next_at_hand()); }

@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "server/request/at_work.h"
+#include "server/shared/own_process.h"
 #include "server/shared/thrown_by.h"
 #include "wire/response_head.h"
 
@@ -31,6 +32,7 @@ class ResponseSender::Stream final : public Writer {
   explicit Stream(ResponseSender& sender) : sender_(sender) {}
 
   bool write(std::string_view bytes) override {
+    end_if_copy(sender_.sink_, sender_.terms_.id, "stream");
     if (bytes.empty()) {
       return alive_;  // a chunk without bytes would be the last one
     }
@@ -125,6 +127,7 @@ ResponseSender::Sent ResponseSender::send_stream(const Response& response) {
     const AtWork at_work;
     response.stream()(stream);
   });
+  end_if_copy(sink_, terms_.id, "stream");
   const auto producing = Connection::Clock::now() - begin - stream.writing();
   if (thrown) {
     sink_.write(EventKind::app_threw, terms_.id,

@@ -29,6 +29,7 @@ enum class MessageType : std::uint8_t {
   ready,          // accepts requests
   start_failed,   // `text` says why
   leaving,        // it was told to, by whomever, and ends in good order
+  ordered,        // by somebody else than the master: its threads are to be woken
   reforked,       // serves no more, and waits on the socket that came with the order
   refork_failed,  // `text` says why; it ends
   // master to TLS process, which says `ready` and `start_failed` as a worker does
@@ -36,6 +37,11 @@ enum class MessageType : std::uint8_t {
   // TLS process that leaves to master
   handed_over,  // from now on it has nothing that a worker has not got
 };
+
+// Whether a worker sends such messages.
+constexpr bool is_of_worker(MessageType type) {
+  return type >= MessageType::ready && type <= MessageType::refork_failed;
+}
 
 struct Message {
   MessageType type;

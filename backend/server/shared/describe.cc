@@ -12,7 +12,7 @@ std::string describe(int worker, pid_t pid) {
 }
 
 std::string describe(const SlotRequest& request, std::int64_t now_ns) {
-  const auto age_ms = (now_ns - request.since_ns) / 1'000'000;
+  const auto age_ms = request.age_ns(now_ns) / 1'000'000;
   if (request.method.empty()) {
     return fmt::format("{} a request ({} ms)", to_string(request.state), age_ms);
   }

@@ -254,6 +254,30 @@ bool Listener::remove_file() {
   return removed;
 }
 
+void Listener::replace_by(Listener other) {
+  if (dup3(other.descriptor.get(), descriptor.get(), O_CLOEXEC) < 0) {
+    refuse(address, system_text(errno));
+  }
+  file_id = other.file_id;
+  other.ours = false;  // its file is this one's
+}
+
+// TCP begins anew after a shutdown, a unix socket does not.
+bool listen_again(Listener& listener, const Options& options) {
+  const Queue queue{options.chmod_socket, options.chown_socket, backlog(options)};
+  if (!listener.address.is_unix()) {
+    if (listen(listener.descriptor.get(), queue.length) != 0) {
+      refuse(listener.address, "cannot listen: " + system_text(errno));
+    }
+    return false;
+  }
+  if (!listener.ours || listener.file().empty()) {
+    refuse(listener.address, "it is not this server's to make");
+  }
+  listener.replace_by(bind_listener(wire::parse_address(listener.file()), queue));
+  return true;
+}
+
 bool same_address(const wire::Address& one, const wire::Address& other) {
   return one.size == other.size && std::memcmp(&one.storage, &other.storage, one.size) == 0;
 }

@@ -31,13 +31,19 @@ class Listener {
   // when the file stays.
   bool remove_file();
 
+  // Another socket takes its place, and number.
+  void replace_by(Listener other);
+
+  // Absolute; empty: it has none.
+  [[nodiscard]] const std::string& file() const { return file_; }
+
   wire::Address address;
   Descriptor descriptor;
   bool ours;
   FileId file_id;  // of the file when it was made
 
  private:
-  std::string file_;  // absolute, as the working directory may change
+  std::string file_;  // as the working directory may change
 };
 
 // Listens on all of `options.sockets`, without blocking. Those that are among `handed_over` are
@@ -47,6 +53,11 @@ class Listener {
 // a server that was just killed gets a moment to end.
 std::vector<Listener> open_listeners(const Options& options, std::vector<Listener> handed_over,
                                      log::Sink& sink);
+
+// For one that was shut down. True when it is another socket from now on, under its old number,
+// which other processes have to inherit; false when it listens on in all of them. Throws
+// std::runtime_error when it can not be.
+bool listen_again(Listener& listener, const Options& options);
 
 // One that was opened elsewhere.
 Listener adopt_listener(int descriptor);

@@ -1,7 +1,6 @@
 #include "server/shared/process_setup.h"
 
 #include <fmt/format.h>
-#include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -9,6 +8,8 @@
 #include <cerrno>
 #include <stdexcept>
 #include <system_error>
+
+#include "server/os/signals.h"
 
 namespace forktail::server {
 
@@ -36,9 +37,8 @@ Identity identity_of_workers(const Options& options) {
 }
 
 void prepare_process(const Options& options) {
-  // A reader that leaves and a file that may not grow are errors of a write, not ends of a process.
-  signal(SIGPIPE, SIG_IGN);
-  signal(SIGXFSZ, SIG_IGN);
+  undo_inherited_signals();
+  disregard(signals_of_writes());
   raise_descriptor_limit();
   apply_umask(options);
 }

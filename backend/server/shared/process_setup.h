@@ -12,7 +12,7 @@ namespace forktail::server {
 // hole in it.
 Identity identity_of_workers(const Options& options);
 
-// Signals that are errors of a call here, the limit of open files, and `umask`.
+// What signals do, the limit of open files, and `umask`.
 void prepare_process(const Options& options);
 
 // To `chdir`. Throws std::runtime_error.

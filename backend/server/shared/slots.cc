@@ -52,8 +52,9 @@ std::string_view Slot::Text<N>::view() const noexcept {
   return {chars.data(), std::min<std::size_t>(size, N)};
 }
 
+// Odd from here on, also when somebody has written over it.
 void Slot::begin_reading(std::int64_t now_ns) noexcept {
-  version_.fetch_add(1, std::memory_order_acq_rel);
+  version_.fetch_or(1, std::memory_order_acq_rel);
   id_.size = 0;
   method_.size = 0;
   path_.size = 0;
@@ -66,7 +67,7 @@ void Slot::begin_reading(std::int64_t now_ns) noexcept {
 
 void Slot::name_request(std::string_view id, std::string_view method,
                         std::string_view path) noexcept {
-  version_.fetch_add(1, std::memory_order_acq_rel);
+  version_.fetch_or(1, std::memory_order_acq_rel);
   id_.set(id);
   method_.set(method);
   path_.set(path);
@@ -86,11 +87,11 @@ void Slot::finish(bool served) noexcept {
   state_.store(SlotState::idle, std::memory_order_release);
 }
 
-SlotRequest Slot::snapshot() const {
+SlotRequest Slot::snapshot(bool patient) const {
   SlotRequest request;
   // A writer needs nanoseconds, or, when it is interrupted, its next time slice. One that died in
   // between leaves the count odd for good, hence the limit.
-  for (int attempt = 0; attempt < 300; ++attempt) {
+  for (int attempt = 0; attempt < (patient ? 300 : 1); ++attempt) {
     if (attempt > 100) {
       std::this_thread::sleep_for(std::chrono::microseconds(50));
     }
@@ -145,15 +146,15 @@ bool Slot::between_requests(bool waiting) const noexcept {
 }
 
 void Slot::clear() noexcept {
+  asleep_ = false;
   state_.store(SlotState::idle, std::memory_order_relaxed);
   version_.store(0, std::memory_order_release);
 }
 
 Slots::Slots(int seats, int threads)
     : seats_(seats), threads_(threads), memory_("the workers' slots", slot_bytes(seats, threads)) {
-  board().magic = kMagic;
-  board().seats = seats;
-  board().threads = threads;
+  restore_board(false, false, 0);
+  stuck_.resize(static_cast<std::size_t>(seats) * static_cast<std::size_t>(threads));
 }
 
 Slots::Slots(int memfd, int seats, int threads)
@@ -165,6 +166,34 @@ Slots::Slots(int memfd, int seats, int threads)
         "the memory that was inherited as the workers' slots is something else; the master and its "
         "workers must be of one build");
   }
+}
+
+void Slots::restore_board(bool leaving, bool stopping, std::uint32_t reopen) const {
+  // A store would take the cache line from all who read it for each request.
+  const auto set = [](auto& place, auto value) {
+    if (place != value) {
+      place = value;
+    }
+  };
+  set(board().magic, kMagic);
+  set(board().seats, seats_);
+  set(board().threads, threads_);
+  set(board().leaving, leaving);
+  set(board().stopping, stopping);
+  set(board().reopen, reopen);
+  if (const int worker = board().retiring; worker < 0 || worker > seats_) {
+    board().retiring = 0;
+  }
+}
+
+SlotRequest Slots::snapshot(int worker, int thread) const {
+  const Slot& one = slot(worker, thread);
+  std::uint32_t& stuck = stuck_[place_of(worker) * static_cast<std::size_t>(threads_) +
+                                static_cast<std::size_t>(thread)];
+  const std::uint32_t version = one.version();
+  SlotRequest request = one.snapshot(version % 2 == 0 || version != stuck);
+  stuck = one.version();
+  return request;
 }
 
 std::size_t Slots::place_of(int worker) const {

@@ -10,6 +10,7 @@
 
 #include <sys/types.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -17,6 +18,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "server/os/shared_memory.h"
 #include "wire/packet.h"
@@ -34,6 +36,11 @@ struct SlotRequest {
   std::string id;
   std::string method;
   std::string path;
+
+  // Never negative, whatever has been written there.
+  [[nodiscard]] std::int64_t age_ns(std::int64_t now_ns) const {
+    return now_ns - std::clamp(since_ns, std::int64_t{0}, now_ns);
+  }
 };
 
 class Slot {
@@ -65,9 +72,13 @@ class Slot {
   // The thread that the slot belongs to, from now on.
   void set_thread(pid_t tid) noexcept { tid_.store(tid, std::memory_order_relaxed); }
 
-  [[nodiscard]] SlotRequest snapshot() const;
+  // A half-written one is waited for, unless that was in vain before (Slots::snapshot()).
+  [[nodiscard]] SlotRequest snapshot(bool patient = true) const;
+  [[nodiscard]] std::uint32_t version() const noexcept { return version_; }
   [[nodiscard]] SlotState state() const noexcept { return state_.load(std::memory_order_relaxed); }
   [[nodiscard]] pid_t thread() const noexcept { return tid_.load(std::memory_order_relaxed); }
+  // That its thread sleeps until there is something to do.
+  [[nodiscard]] std::atomic<bool>& asleep() noexcept { return asleep_; }
 
   // Of a dead writer: snapshot(), with the name of a request whose packet had come but was not
   // parsed yet.
@@ -106,6 +117,7 @@ class Slot {
   std::atomic<SlotState> state_;
   std::atomic<std::int64_t> since_ns_;
   std::atomic<pid_t> tid_;
+  std::atomic<bool> asleep_;
   std::atomic<std::uint64_t> requests_;
   std::atomic<std::uint64_t> exceptions_;
   std::atomic<std::uint64_t> bytes_;
@@ -121,6 +133,7 @@ class Slot {
 };
 
 struct alignas(64) Seat {
+  std::atomic<std::uint32_t> orders;             // bits, of dispatch/orders.h
   std::atomic<std::uint64_t> log_lines_dropped;  // by all workers that have had the seat
   std::atomic<std::uint32_t> reopened;       // the log-reopen round that the worker has carried out
   std::atomic<std::uint32_t> reopen_failed;  // the last round in which it could not
@@ -151,6 +164,12 @@ class Slots {
   // Workers count from 1, threads from 0.
   [[nodiscard]] Seat& seat(int worker) const;
   [[nodiscard]] Slot& slot(int worker, int thread) const;
+  // The slot's. In the master, whose loop must not wait again and again for one that nobody goes on
+  // writing.
+  [[nodiscard]] SlotRequest snapshot(int worker, int thread) const;
+  // In the master: writes again what the workers only read, and could have written over; and lets
+  // nobody wait for the successor of a worker that there can not be.
+  void restore_board(bool leaving, bool stopping, std::uint32_t reopen) const;
   [[nodiscard]] int seats() const { return seats_; }
   [[nodiscard]] int threads() const { return threads_; }
   [[nodiscard]] int memfd() const { return memory_.memfd(); }
@@ -163,6 +182,7 @@ class Slots {
   int seats_;
   int threads_;
   SharedMemory memory_;
+  mutable std::vector<std::uint32_t> stuck_;  // in the master, by slot: the odd version that stays
 };
 
 }  // namespace forktail::server

@@ -7,15 +7,20 @@
 
 namespace forktail::server {
 
-// Runs `step`; returns what it threw, as a phrase for a log line, or nothing.
+// Runs `step`; returns what it threw, as a phrase for a log line, or nothing. An exception may have
+// no words, and may throw another one when it is destroyed.
 template <typename Step>
 std::optional<std::string> thrown_by(Step step) {
   try {
-    step();
-  } catch (const std::exception& error) {
-    return error.what() == nullptr ? "an exception without words" : error.what();
+    try {
+      step();
+    } catch (const std::exception& error) {
+      return error.what() == nullptr ? "an exception without words" : error.what();
+    } catch (...) {
+      return "something that is no std::exception";
+    }
   } catch (...) {
-    return "something that is no std::exception";
+    return "something whose destructor throws";
   }
   return std::nullopt;
 }

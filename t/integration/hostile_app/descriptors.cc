@@ -6,8 +6,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <cstring>
+#include <random>
 #include <vector>
 
 #include "hostile.h"
@@ -43,6 +46,45 @@ std::vector<int> open_many(long count) {
     all.push_back(descriptor);
   }
   return all;
+}
+
+// A message with as many descriptors as one may have. False when it is not taken.
+bool send_noise(int socket, std::minstd_rand& noise, long descriptors) {
+  std::vector<char> text(1 + noise() % 2100);
+  std::generate(text.begin(), text.end(), [&noise] { return static_cast<char>(noise() >> 8); });
+  iovec part{text.data(), text.size()};
+  std::vector<int> passed(static_cast<std::size_t>(descriptors), socket);
+  std::vector<char> control(CMSG_SPACE(passed.size() * sizeof(int)));
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  if (!passed.empty()) {
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    cmsghdr* head = CMSG_FIRSTHDR(&message);
+    head->cmsg_level = SOL_SOCKET;
+    head->cmsg_type = SCM_RIGHTS;
+    head->cmsg_len = CMSG_LEN(passed.size() * sizeof(int));
+    std::memcpy(CMSG_DATA(head), passed.data(), passed.size() * sizeof(int));
+  }
+  return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
+}
+
+bool keeps_boundaries(int descriptor) {
+  int type = 0;
+  socklen_t size = sizeof(type);
+  return getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET;
+}
+
+long flood(const Parameters& given) {
+  std::minstd_rand noise(static_cast<unsigned>(number(given, "seed", 1)));
+  long sent = 0;
+  for (const int descriptor : open_descriptors()) {
+    for (long i = 0; i < number(given, "count", 2000) && keeps_boundaries(descriptor); ++i) {
+      sent += send_noise(descriptor, noise, number(given, "descriptors", 200)) ? 1 : 0;
+    }
+  }
+  return sent;
 }
 
 constexpr Misbehaviour kTable[] = {
@@ -108,6 +150,9 @@ constexpr Misbehaviour kTable[] = {
        }
        return done();
      }},
+    {"/descriptors/flood", Harm::ends,
+     "sends `count` (2000) messages of noise, with descriptors, into every pair of sockets",
+     [](const Parameters& given) { return done(std::to_string(flood(given)) + "\n"); }},
     {"/descriptors/limit", Harm::lasts, "lowers the limit of open files to `count` (16)",
      [](const Parameters& given) {
        const auto count = static_cast<rlim_t>(number(given, "count", 16));

@@ -1,11 +1,13 @@
 // Memory: too much of it, and that of others.
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <random>
 #include <vector>
@@ -69,6 +71,18 @@ constexpr Misbehaviour kTable[] = {
        return scribble([pid](std::size_t i) {
          return static_cast<unsigned char>(pid >> (8 * (i % sizeof(pid))));
        });
+     }},
+    {"/memory/truncate", Harm::none, "cuts all shared memory to nothing, as far as it is let",
+     [](const Parameters&) {
+       int cut = 0;
+       for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+         std::error_code error;
+         const auto file = std::filesystem::read_symlink(entry.path(), error);
+         if (!error && file.string().starts_with("/memfd:")) {
+           cut += ftruncate(std::stoi(entry.path().filename().string()), 0) == 0 ? 1 : 0;
+         }
+       }
+       return done(std::to_string(cut) + "\n");
      }},
     {"/memory/unmap", Harm::ends, "unmaps all shared memory",
      [](const Parameters&) {

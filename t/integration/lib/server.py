@@ -60,10 +60,12 @@ class Server:
                               capture_output=True, timeout=limit, check=False, pass_fds=self.pass_fds)
 
     def start(self, ready=True, quiet=False):
-        """`quiet` is for a server whose log does not tell when it serves."""
+        """`quiet` is for a server whose log does not tell when it serves. It has a session of its own, and
+        so no terminal."""
         with open(self.home / "stderr", "ab") as stderr:
             self.process = subprocess.Popen(self.command(), cwd=self.home, env=self.environment,
-                                            stdin=subprocess.DEVNULL, stderr=stderr, pass_fds=self.pass_fds)
+                                            stdin=subprocess.DEVNULL, stderr=stderr, pass_fds=self.pass_fds,
+                                            start_new_session=True)
         if ready:
             wait_for(lambda: self.is_ready(quiet), "server that serves")
         return self

@@ -1,0 +1,191 @@
+"""Nothing leaves a child but its end: exceptions, forks and returns of an application's own."""
+
+import os
+import re
+import signal
+import time
+
+import pytest
+
+from dispatch_support import Kept
+from lib import uwsgi
+from lib.processes import children_of, is_alive, marked
+from lib.waiting import free_port, wait_for
+
+every_mode = pytest.mark.parametrize("mode", ["preload", "lazy", "exec"])
+# Each mode and each kind of socket, and not each with each.
+every_place = pytest.mark.parametrize("mode, kind", [("preload", "unix"), ("lazy", "tcp"), ("exec", "unix")])
+
+
+def socket_of(kind):
+    return {"socket": f"127.0.0.1:{free_port()}"} if kind == "tcp" else {}
+
+
+def own_processes(app):
+    """The master, its template and its workers."""
+    return {app.pid, *children_of(app.pid)}
+
+
+def all_processes(app):
+    return set(marked(app.environment["FORKTAIL_TEST_ID"]))
+
+
+# Copies that the application forks.
+
+
+@every_place
+@pytest.mark.parametrize("what", ["return", "throw", "failed-exec"])
+def test_a_forked_child_that_comes_back_answers_nobody_and_ends(server, hostile_app, mode, kind, what):
+    app = server(app=hostile_app, processes=2, fork_mode=mode, threads=2, **socket_of(kind))
+    with Kept(app) as peer:
+        for number in range(5):
+            answer = peer.ask("/fork/" + what, REQUEST_ID=f"forked-{number}")
+            assert answer.status == 200
+            assert re.fullmatch(rb"\d+\n", answer.body), "the original's answer"
+        assert peer.ask("/").status == 200
+        assert not peer.has_answer()
+    wait_for(lambda: all_processes(app) == own_processes(app), "end of the copies")
+    requests = [line["request_id"] for line in app.log(event="request") if line["request_id"].startswith("forked")]
+    assert sorted(requests) == [f"forked-{number}" for number in range(5)]
+    ended = app.wait_lines(5, event="copy_ended")
+    assert {line["during"] for line in ended} == {"handle"}
+    assert sorted(line["request_id"] for line in ended) == sorted(requests)
+    assert not app.log(event="worker_died")
+
+
+@every_mode
+def test_a_child_that_is_forked_in_a_stream_writes_none_of_it(server, hostile_app, mode):
+    app = server(app=hostile_app, processes=1, fork_mode=mode)
+    for _ in range(5):
+        answer = app.get("/fork/in-stream")
+        assert answer.body in (b"before\nafter\n",)
+    wait_for(lambda: all_processes(app) == own_processes(app), "end of the copies")
+    assert len(app.wait_lines(5, event="copy_ended")) == 5
+
+
+@every_mode
+@pytest.mark.parametrize("where", ["LOAD", "START", "STOP"])
+def test_a_child_that_comes_back_from_another_hook_ends_too(server, hostile_app, mode, where, monkeypatch):
+    app = server(app=hostile_app, start=False, processes=2, fork_mode=mode, env=f"HOSTILE_AT_{where}=/fork/return")
+    app.start()
+    assert app.get("/").status == 200
+    if where != "STOP":
+        wait_for(lambda: all_processes(app) == own_processes(app), "end of the copies")
+        assert app.log(event="copy_ended")
+    assert app.stop() == 0
+    wait_for(lambda: not all_processes(app), "end of all")
+    assert app.log(event="copy_ended")
+    assert not app.log(event="template_failed")
+    assert len(app.log(event="serving")) == 1
+
+
+def test_a_child_that_comes_back_from_on_timeout_ends_too(server, hostile_app):
+    app = server(app=hostile_app, processes=1, harakiri="200ms", harakiri_grace="300ms",
+                 env="HOSTILE_ON_TIMEOUT=/fork/return")
+    uwsgi.exchange(app.dial(), uwsgi.packet(uwsgi.variables("/time/forever", REQUEST_ID="overdue-1")))
+    (ended,) = app.wait_lines(event="copy_ended")
+    assert (ended["during"], ended["request_id"]) == ("on_timeout", "overdue-1")
+    wait_for(lambda: app.get("/").status == 200, "another worker")
+    wait_for(lambda: all_processes(app) == own_processes(app), "end of the copies")
+
+
+@every_mode
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1])
+def test_a_signal_to_a_child_of_the_applications_is_not_the_workers(server, hostile_app, mode, number):
+    app = server(app=hostile_app, processes=1, fork_mode=mode)
+    workers = app.workers()
+    child = int(app.get("/fork/stay?seconds=20").body)
+    os.kill(child, number)
+    wait_for(lambda: not is_alive(child), "end of the child")
+    for _ in range(3):
+        assert int(app.get("/").body) == workers[1]
+    assert not app.log(event="worker_left")
+
+
+def test_with_gathered_lines_a_copy_does_not_hold_its_originals(server, hostile_app):
+    app = server(app=hostile_app, processes=1, log_group="request")
+    for number in range(5):
+        assert app.get("/fork/return", REQUEST_ID=f"gathered-{number}").status == 200
+    wait_for(lambda: len(app.log(event="request")) >= 5, "lines")
+    assert len(app.wait_lines(5, event="copy_ended")) == 5
+
+
+# Exceptions.
+
+
+@every_place
+@pytest.mark.parametrize("what", ["exception", "int", "pointer", "null-what", "long-what", "binary-what", "bomb", "nested",
+                                  "in-stream"])
+def test_whatever_is_thrown_is_a_500_of_the_same_worker(server, hostile_app, mode, kind, what):
+    app = server(app=hostile_app, processes=1, fork_mode=mode, **socket_of(kind))
+    before = app.workers()
+    answer = app.get("/throw/" + what, REQUEST_ID="thrown-1")
+    assert answer.status == 500
+    assert b"thrown-1" in answer.body
+    assert app.get("/").status == 200
+    assert app.workers() == before
+    assert len(app.log(event="app_threw")) == 1
+    assert own_processes(app) == all_processes(app)
+
+
+@every_mode
+@pytest.mark.parametrize("what", ["exception", "int", "null-what", "bomb", "nested"])
+@pytest.mark.parametrize("where", ["LOAD", "START"])
+def test_what_is_thrown_at_a_start_is_told_and_ends_nothing_else(server, hostile_app, mode, where, what):
+    app = server(app=hostile_app, fork_mode=mode, env=[f"HOSTILE_AT_{where}=/throw/{what}"], start=False)
+    result = app.run()
+    assert result.returncode == 1
+    assert app.log(event="start_failed")
+    assert not all_processes(app)
+
+
+@every_mode
+@pytest.mark.parametrize("what", ["null-what", "int", "bomb"])
+@pytest.mark.parametrize("where", ["LOAD", "START"])
+def test_a_reload_of_what_throws_changes_nothing(server, hostile_app, tmp_path, mode, where, what):
+    ini = tmp_path / "server.ini"
+    ini.write_text("[forktail]\n")
+    app = server(app=hostile_app, processes=2, fork_mode=mode, config=ini)
+    workers = app.workers()
+    ini.write_text(f"[forktail]\nenv = HOSTILE_AT_{where}=/throw/{what}\n")
+    for _ in range(3):
+        before = len(app.log(event="reload_failed"))
+        app.send_signal(signal.SIGHUP)
+        wait_for(lambda: len(app.log(event="reload_failed")) > before, "failed reload")
+    assert app.get("/").status == 200
+    assert app.workers() == workers
+    wait_for(lambda: len(own_processes(app)) == 4 and own_processes(app) == all_processes(app), "end of the others")
+    assert (app.home / "app.sock").exists()
+    assert app.stop() == 0
+
+
+@pytest.mark.parametrize("threads", [1, 8])
+def test_threads_that_can_not_be_started_end_a_worker_and_no_server(server, hostile_app, threads):
+    app = server(app=hostile_app, processes=1, threads=threads, harakiri="5s", start_timeout="2s", start=False,
+                 env="HOSTILE_AT_START=/process/no-processes")
+    if os.geteuid() == 0:
+        pytest.skip("the limit of processes does not hold for root")
+    result = app.run(30)
+    assert result.returncode in (0, 1)
+    assert not all_processes(app)
+
+
+@every_mode
+@pytest.mark.parametrize("what", ["/end/exit", "/end/quick-exit", "/end/abort", "/end/terminate", "/end/exec", "/throw/in-thread", "/throw/from-noexcept",
+                                  "/throw/pthread-exit", "/threads/dying"])
+def test_a_worker_that_ends_takes_nothing_of_the_server_along(server, hostile_app, mode, what):
+    app = server(app=hostile_app, processes=2, fork_mode=mode, pidfile="pid", control="control", harakiri="1s",
+                 harakiri_grace="200ms")
+    inode = (app.home / "app.sock").stat().st_ino
+    for _ in range(3):
+        try:
+            uwsgi.exchange(app.dial(), uwsgi.packet(uwsgi.variables(what)))
+        except OSError:
+            pass
+    time.sleep(0.1)
+    wait_for(lambda: len(app.workers()) == 2, "workers")
+    assert app.get("/").status == 200
+    assert (app.home / "app.sock").stat().st_ino == inode
+    assert (app.home / "pid").read_text() == f"{app.pid}\n"
+    assert (app.home / "control").exists()
+    assert app.stop() == 0

@@ -89,19 +89,6 @@ def test_a_child_that_comes_back_from_on_timeout_ends_too(server, hostile_app):
     wait_for(lambda: all_processes(app) == own_processes(app), "end of the copies")
 
 
-@every_mode
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1])
-def test_a_signal_to_a_child_of_the_applications_is_not_the_workers(server, hostile_app, mode, number):
-    app = server(app=hostile_app, processes=1, fork_mode=mode)
-    workers = app.workers()
-    child = int(app.get("/fork/stay?seconds=20").body)
-    os.kill(child, number)
-    wait_for(lambda: not is_alive(child), "end of the child")
-    for _ in range(3):
-        assert int(app.get("/").body) == workers[1]
-    assert not app.log(event="worker_left")
-
-
 def test_with_gathered_lines_a_copy_does_not_hold_its_originals(server, hostile_app):
     app = server(app=hostile_app, processes=1, log_group="request")
     for number in range(5):

@@ -233,48 +233,6 @@ def test_noise_on_the_masters_sockets_harms_nothing(server, hostile_app, tmp_pat
 
 # Processes and memory.
 
-AS_NOBODY = """
-import os, sys
-os.setgid(54321)
-os.setuid(54321)
-os.execv(sys.argv[1], sys.argv[1:])
-"""
-
-
-@every_mode
-def test_without_processes_each_order_fails_with_a_reason_and_the_old_state_serves(server, hostile_app, tmp_path, mode):
-    if os.geteuid() != 0:
-        pytest.skip("the limit of processes is one of a user's")
-    for folder in [tmp_path, *tmp_path.parents][:4]:
-        folder.chmod(0o777)
-    home = tmp_path / "home"
-    home.mkdir()
-    home.chmod(0o777)
-    app = server(start=False, home=home, app=hostile_app, processes=2, fork_mode=mode, control=CONTROL, allow_root=None,
-                 start_timeout="3s")
-    app.through = [sys.executable, "-c", AS_NOBODY]
-    (home / "stderr").touch()
-    (home / "stderr").chmod(0o666)
-    app.start()
-    processes = [app.pid, *children_of(app.pid)]
-    soft, hard = resource.prlimit(app.pid, resource.RLIMIT_NPROC)
-    for pid in processes:
-        resource.prlimit(pid, resource.RLIMIT_NPROC, (1, hard))
-    try:
-        assert "Resource temporarily unavailable" in ctl(app, "reload", code=1)
-        assert "Resource temporarily unavailable" in ctl(app, "upgrade", code=1)
-        assert "Resource temporarily unavailable" in ctl(app, "scale", "3", code=1)
-        assert status(app)["pid"] == app.pid
-        assert app.get("/").status == 200
-        assert_rests(app.pid)
-    finally:
-        for pid in filter(is_alive, processes):
-            resource.prlimit(pid, resource.RLIMIT_NPROC, (soft, hard))
-    assert ctl(app, "scale", "3") == "3 workers"
-    assert ctl(app, "reload").startswith("generation")
-    assert app.stop() == 0
-
-
 def address_space(pid):
     return int(re.search(r"VmSize:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())[1]) << 10
 

@@ -52,11 +52,11 @@ def bystander():
         process.kill()
 
 
-@pytest.mark.parametrize("mode, group", [("preload", "request"), ("lazy", None), ("exec", "request")])
+@every_mode
 @pytest.mark.parametrize("what", NOISES)
 def test_a_worker_that_writes_over_all_shared_memory_harms_its_generation_at_most(
-        server, hostile_app, bystander, mode, group, what):
-    app = server(app=hostile_app, processes=3, fork_mode=mode, control="control", log_group=group, harakiri="2s",
+        server, hostile_app, bystander, mode, what):
+    app = server(app=hostile_app, processes=3, fork_mode=mode, control="control", harakiri="2s",
                  harakiri_grace="500ms", worker_reload_mercy="2s", reload_mercy="2s")
     path = f"/memory/scribble-pid?pid={bystander.pid}" if what == "-pid" else "/memory/scribble" + what
     for _ in range(3):
@@ -69,8 +69,6 @@ def test_a_worker_that_writes_over_all_shared_memory_harms_its_generation_at_mos
         for _ in range(5):
             assert peer.ask("/").status == 200
     assert app.stop() == 0
-    if group:
-        app.options["log_format"] = "text"  # the gathered lines were written over, too
 
 
 @every_mode

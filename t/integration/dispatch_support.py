@@ -95,6 +95,9 @@ class Load:
         return None if response.body == body else (response.getheader("X-Request-ID"), "another body")
 
 
+NOTICE = b"\r\n"
+
+
 class Kept:
     """A peer that keeps its connection to the server; over TLS, to one that speaks it."""
 
@@ -108,22 +111,23 @@ class Kept:
         self.socket.sendall(uwsgi.packet(variables) + body)
 
     def receive(self):
-        """One response, by its Content-Length; None at the end of the connection."""
+        """One response, by its Content-Length; None at the end of the connection. The notice that it ends may stand
+        behind it, and in front of the response to a request that was on its way."""
         data = b""
         while b"\r\n\r\n" not in data:
             part = self.socket.recv(65536)
             if not part:
                 assert not data, f"cut: {data[:200]!r}"
                 return None
-            data += part
+            data = (data + part).removeprefix(NOTICE)
         head, _, _ = data.partition(b"\r\n\r\n")
         whole = len(head) + 4 + int(uwsgi.Response(data)["Content-Length"])
         while len(data) < whole:
             part = self.socket.recv(65536)
             assert part, f"cut after {len(data)} of {whole} bytes"
             data += part
-        assert len(data) == whole, f"more than a response: {data[whole:][:100]!r}"
-        return uwsgi.Response(data)
+        assert data[whole:] in (b"", NOTICE), f"more than a response: {data[whole:][:100]!r}"
+        return uwsgi.Response(data[:whole])
 
     def ask(self, path="/", body=b"", **extra):
         self.send(path, body, **extra)

@@ -10,6 +10,7 @@ import pytest
 from lib import hostile, uwsgi
 from lib.app import ROOT
 from lib.hostile import flags_of
+from lib.pages import blocks_of
 from lib.tools import give_up, need
 from lib.waiting import wait_for
 
@@ -242,9 +243,8 @@ def test_the_other_string_of_the_standard_library_is_refused_in_words(server, tm
 # The documentation's own build lines.
 
 def blocks(page):
-    """The indented blocks of a page, without their indentation."""
-    found = re.findall(r"(?:^    .*\n(?:\n(?=    ))?)+", (ROOT / page).read_text(), flags=re.M)
-    return [re.sub(r"^    ", "", block, flags=re.M) for block in found]
+    """The texts of a page's blocks."""
+    return [one.text + "\n" for one in blocks_of(ROOT / page)]
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ using Phase = TlsRelay::Phase;
 // How often to look whether the workers' queue has room by now.
 constexpr milliseconds kHandOverAgain{5};
 // Deadlines are not looked at more often.
-constexpr milliseconds kLook{20};
+constexpr milliseconds kLookAgain{20};
 constexpr milliseconds kRestFromAccepting{100};
 // Steps of handshakes, the dearest thing here, between two looks at what else there is to do.
 constexpr int kHandshakesATurn = 4;
@@ -287,7 +287,7 @@ class TlsProcess {
       }
     }
     if (look_at_) {
-      look_at_ = std::max(*look_at_, now + kLook);
+      look_at_ = std::max(*look_at_, now + kLookAgain);
     }
   }
 

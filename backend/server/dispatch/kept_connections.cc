@@ -214,7 +214,8 @@ bool KeptConnections::take_in(Mail& mail) {
   }
   switch (mail.kind) {
     case MailKind::opened:
-      return !share_.kept.is_current(id) || hold(mail);
+      // An even version is that of a slot without a connection.
+      return id.version % 2 != 0 && (!share_.kept.is_current(id) || hold(mail));
     case MailKind::closed:
       if (has(id) && !share_.kept.is_current(id)) {
         let_go(id.slot);

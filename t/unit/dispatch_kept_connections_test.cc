@@ -33,6 +33,8 @@ TEST_F(KeptConnectionsTest, MailThatLiesIsTheSendersEnd) {
   ASSERT_EQ(held(), 1);
   const KeptId id = kept().current(0);
   const Mail lies[] = {{MailKind::opened, {8, 1}},
+                       {MailKind::opened, {3, 0}},
+                       {MailKind::opened, {3, 2}},
                        {MailKind::closed, {0xffffffff, 1}},
                        {MailKind::wanted, {8, 1}, 1},
                        {MailKind::wanted, id, 0},

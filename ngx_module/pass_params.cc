@@ -231,7 +231,10 @@ bool is_sent_anyway(const ngx_str_t& name, const ngx_str_t& value) {
   }
   for (const Standard& standard : kStandard) {
     if (view(name) == standard.name) {
-      return value.len != 0 && value.data[0] == '$' && view(value).substr(1) == standard.variable;
+      std::string_view text = view(value);
+      const bool is_variable = text.starts_with('$');
+      text.remove_prefix(is_variable ? 1 : 0);
+      return is_variable && text == standard.variable;
     }
   }
   return false;

@@ -274,7 +274,7 @@ def small_disk(tmp_path):
 def test_a_full_disk_costs_log_lines_and_nothing_else(server, hostile_app, small_disk, mode):
     app = server(app=hostile_app, processes=2, fork_mode=mode, control=CONTROL, logto=small_disk / "server.log",
                  pidfile=small_disk / "pid", quiet=True)
-    wait_for(lambda: status(app)["workers"][0]["accepting"] == 1, "workers")
+    wait_for(lambda: [one["accepting"] for one in status(app)["workers"]] == [1, 1], "workers")
     fill = small_disk / "fill"
     file = os.open(fill, os.O_WRONLY | os.O_CREAT)
     with contextlib.suppress(OSError):

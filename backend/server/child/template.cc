@@ -26,7 +26,6 @@
 #include "server/shared/logging.h"
 #include "server/shared/output.h"
 #include "server/shared/own_process.h"
-#include "server/shared/thrown_by.h"
 
 namespace forktail::server {
 
@@ -127,9 +126,9 @@ App* load_for_all(const GenerationShare& share, const Channel& master) {
     return nullptr;
   }
   App* app = nullptr;
-  const auto thrown =
-      thrown_by([&] { app = &load_and_audit(share.options, share.app_copy, share.sink); });
-  end_if_copy(share.sink, {}, "load");
+  const auto thrown = thrown_by_application(share.sink, {}, "load", [&] {
+    app = &load_and_audit(share.options, share.app_copy, share.sink);
+  });
   if (thrown) {
     master.send({MessageType::load_failed, 0, *thrown});
     flush_output();

@@ -25,7 +25,6 @@
 #include "server/request/request_loop.h"
 #include "server/shared/output.h"
 #include "server/shared/own_process.h"
-#include "server/shared/thrown_by.h"
 
 namespace forktail::server {
 
@@ -200,9 +199,9 @@ void run_worker(const GenerationShare& share, int worker, const Channel& master,
     share.sink.gather(share.log_groups->of(worker));
   }
   if (app == nullptr) {
-    const auto thrown =
-        thrown_by([&] { app = &load_app(share.options.app, share.app_copy, share.sink); });
-    end_if_copy(share.sink, {}, "load");
+    const auto thrown = thrown_by_application(share.sink, {}, "load", [&] {
+      app = &load_app(share.options.app, share.app_copy, share.sink);
+    });
     if (thrown) {
       fail_start(master, *thrown);
     }
@@ -212,8 +211,8 @@ void run_worker(const GenerationShare& share, int worker, const Channel& master,
   if (share.options.harakiri.count() > 0) {
     start_harakiri_watch(*app, share.sink);
   }
-  const auto start_thrown = thrown_by([&] { app->on_worker_start(process.worker()); });
-  end_if_copy(share.sink, {}, "on_worker_start");
+  const auto start_thrown = thrown_by_application(share.sink, {}, "on_worker_start",
+                                                  [&] { app->on_worker_start(process.worker()); });
   if (start_thrown) {
     fail_start(master, "on_worker_start threw: " + *start_thrown);
   }
@@ -222,8 +221,8 @@ void run_worker(const GenerationShare& share, int worker, const Channel& master,
     _exit(0);  // the generation has been given up while this worker started
   }
   process.serve();
-  const auto stop_thrown = thrown_by([&] { app->on_worker_stop(); });
-  end_if_copy(share.sink, {}, "on_worker_stop");
+  const auto stop_thrown =
+      thrown_by_application(share.sink, {}, "on_worker_stop", [&] { app->on_worker_stop(); });
   if (stop_thrown) {
     share.sink.write(log::EventKind::hook_threw, {}, "on_worker_stop threw: " + *stop_thrown,
                      {{"hook", std::string_view("on_worker_stop")}, {"what", *stop_thrown}});

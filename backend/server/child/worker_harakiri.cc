@@ -17,7 +17,6 @@
 #include "server/os/stack_trace.h"
 #include "server/request/at_work.h"
 #include "server/shared/own_process.h"
-#include "server/shared/thrown_by.h"
 
 namespace forktail::server {
 
@@ -69,8 +68,8 @@ void note(int, siginfo_t*, void* signal_context) {
 
 void call_hook(App& app, log::Sink& sink, const Context& context) {
   const Scope scope(context);
-  const auto thrown = thrown_by([&] { app.on_timeout(context); });
-  end_if_copy(sink, context.id(), "on_timeout");
+  const auto thrown =
+      thrown_by_application(sink, context.id(), "on_timeout", [&] { app.on_timeout(context); });
   if (thrown) {
     sink.write(log::EventKind::hook_threw, {}, "on_timeout threw: " + *thrown,
                {{"hook", std::string_view("on_timeout")}, {"what", *thrown}});

@@ -14,7 +14,6 @@
 #include "server/request/at_work.h"
 #include "server/request/response_sender.h"
 #include "server/shared/own_process.h"
-#include "server/shared/thrown_by.h"
 #include "wire/packet.h"
 #include "wire/response_head.h"
 
@@ -234,11 +233,10 @@ bool RequestLoop::offer_to_keep() {
 
 Response RequestLoop::call_application(const Request& request, Context& context) {
   Response response;
-  const auto thrown = thrown_by([&] {
+  const auto thrown = thrown_by_application(sink_, id_, "handle", [&] {
     const AtWork at_work;
     response = app_.handle(request, context);
   });
-  end_if_copy(sink_, id_, "handle");
   if (thrown) {
     sink_.write(EventKind::app_threw, id_, "the application threw: " + *thrown,
                 {{"what", *thrown}, {"during", std::string_view("handle")}});

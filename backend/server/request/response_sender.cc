@@ -9,7 +9,6 @@
 
 #include "server/request/at_work.h"
 #include "server/shared/own_process.h"
-#include "server/shared/thrown_by.h"
 #include "wire/response_head.h"
 
 namespace forktail::server {
@@ -123,11 +122,10 @@ ResponseSender::Sent ResponseSender::send_file(const Response& response) {
 ResponseSender::Sent ResponseSender::send_stream(const Response& response) {
   Stream stream(*this);
   const auto begin = Connection::Clock::now();
-  const auto thrown = thrown_by([&] {
+  const auto thrown = thrown_by_application(sink_, terms_.id, "stream", [&] {
     const AtWork at_work;
     response.stream()(stream);
   });
-  end_if_copy(sink_, terms_.id, "stream");
   const auto producing = Connection::Clock::now() - begin - stream.writing();
   if (thrown) {
     sink_.write(EventKind::app_threw, terms_.id,

@@ -4,9 +4,12 @@
 // it: it ends where it comes back.
 #pragma once
 
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "log/sink.h"
+#include "server/shared/thrown_by.h"
 
 namespace forktail::server {
 
@@ -19,5 +22,14 @@ void claim_process() noexcept;
 
 // Ends the process if it is a copy, with a line in the log: `where` is what it came back from.
 void end_if_copy(log::Sink& sink, std::string_view request_id, std::string_view where) noexcept;
+
+// Runs code of the application's: returns what it threw, see thrown_by(), to its original alone.
+template <typename Step>
+std::optional<std::string> thrown_by_application(log::Sink& sink, std::string_view request_id,
+                                                 std::string_view where, Step step) {
+  std::optional<std::string> thrown = thrown_by(step);
+  end_if_copy(sink, request_id, where);
+  return thrown;
+}
 
 }  // namespace forktail::server

@@ -11,7 +11,7 @@
 
 #include "server/child/worker.h"
 #include "server/dispatch/orders.h"
-#include "server/shared/handover.h"
+#include "server/shared/exec_state.h"
 #include "server/shared/logging.h"
 #include "server/shared/thrown_by.h"
 
@@ -51,8 +51,9 @@ std::string exec_worker(const GenerationShare& share, int worker, const Channel&
   self.log_path = share.sink.target();
 
   Descriptor memfd;
-  if (const auto thrown = thrown_by(
-          [&] { memfd = write_handover("the worker to its new process", nlohmann::json(self)); })) {
+  if (const auto thrown = thrown_by([&] {
+        memfd = write_exec_state("the worker to its new process", nlohmann::json(self));
+      })) {
     return *thrown;
   }
   set_inheritable(memfd.get(), true);
@@ -67,7 +68,7 @@ std::string exec_worker(const GenerationShare& share, int worker, const Channel&
 ExecWorker read_exec_worker(int descriptor) {
   const Descriptor memfd(descriptor);
   try {
-    return read_handover(memfd.get()).get<ExecWorker>();
+    return read_exec_state(memfd.get()).get<ExecWorker>();
   } catch (const nlohmann::json::exception&) {
     throw std::runtime_error(
         "`forktail worker` is started by the server itself, in exec mode; use `forktail serve`");

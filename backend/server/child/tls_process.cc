@@ -23,7 +23,7 @@
 #include "id/generate.h"
 #include "server/child/tls_relay.h"
 #include "server/child/worker.h"
-#include "server/dispatch/handed_over.h"
+#include "server/dispatch/tls_queue.h"
 #include "server/os/title.h"
 #include "server/shared/thrown_by.h"
 #include "server/shared/tls_files.h"
@@ -198,7 +198,7 @@ class TlsProcess {
   }
 
   bool give_to_workers(TlsRelay& relay) {
-    if (!hand_over(duty_.handover, relay.for_workers(), {leaving_, relay.subject()})) {
+    if (!put_connection(duty_.queue, relay.for_workers(), {leaving_, relay.subject()})) {
       hand_over_at_ = hand_over_at_.value_or(Clock::now() + kHandOverAgain);
       return false;
     }
@@ -330,7 +330,7 @@ void leave_signals_to_master() {
 void close_all_others(const TlsDuty& duty, const log::Sink& sink, const Channel& channel) {
   std::vector<int> keep = duty.listeners;
   for (const int one :
-       {duty.handover, sink.descriptor(), channel.descriptor(), duty.options.tls->descriptor()}) {
+       {duty.queue, sink.descriptor(), channel.descriptor(), duty.options.tls->descriptor()}) {
     keep.push_back(one);
   }
   close_all_but(keep);

@@ -2,7 +2,7 @@
 //
 // Forked by the master itself, never from a template: no code of an application's ever runs in a
 // process that has the private key, and none of the user's other processes may look into it. What
-// it shares with the workers is the HandoverQueue, so to them its connections are like any others.
+// it shares with the workers is the TlsQueue, so to them its connections are like any others.
 // One thread, which waits for nobody: thousands of slow handshakes hold no worker and delay nobody.
 #pragma once
 
@@ -20,7 +20,7 @@ namespace forktail::server {
 struct TlsDuty {
   const Options& options;  // with the files
   std::vector<int> listeners;
-  int handover;    // the writing end of the HandoverQueue
+  int queue;       // the writing end of the TlsQueue
   int generation;  // that it stands in front of at first, for the log
   int number;      // from 1
 };

@@ -17,7 +17,7 @@
 #include <system_error>
 #include <utility>
 
-#include "server/dispatch/handed_over.h"
+#include "server/dispatch/tls_queue.h"
 #include "wire/packet.h"
 
 namespace forktail::server {

@@ -13,8 +13,8 @@
 #include <cstdint>
 #include <optional>
 
-#include "server/dispatch/handed_over.h"
 #include "server/dispatch/kept_numbers.h"
+#include "server/dispatch/tls_queue.h"
 #include "server/os/shared_memory.h"
 
 namespace forktail::server {

@@ -41,10 +41,10 @@ bool out_of_descriptors(int error) {
   return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
 }
 
-std::vector<bool> which_hand_over(const std::vector<int>& listeners) {
+std::vector<bool> which_are_tls_queues(const std::vector<int>& listeners) {
   std::vector<bool> which;
   for (const int listener : listeners) {
-    which.push_back(is_handover_queue(listener));
+    which.push_back(is_tls_queue(listener));
   }
   return which;
 }
@@ -80,7 +80,7 @@ ReadyList::ReadyList(DispatchShare& share, int seat, milliseconds keepalive, mil
       keepalive_(keepalive),
       silence_(silence),
       sink_(sink),
-      handed_over_(which_hand_over(share.listeners)),
+      tls_queues_(which_are_tls_queues(share.listeners)),
       installed_(static_cast<std::size_t>(share.kept.capacity())) {}
 
 Claim ReadyList::next(int thread, BusyPoll& poll, std::atomic<bool>& asleep) {
@@ -139,11 +139,11 @@ Claim ReadyList::take(std::uint64_t event, int thread) {
 
 Claim ReadyList::accept_from(std::size_t listener) const {
   const int from = share_.listeners[listener];
-  if (!handed_over_[listener]) {
+  if (!tls_queues_[listener]) {
     return {above_standard(accept4(from, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK))};
   }
   Claim claim;
-  claim.descriptor = take_over(from, claim.peer).release();
+  claim.descriptor = take_connection(from, claim.peer).release();
   return claim;
 }
 

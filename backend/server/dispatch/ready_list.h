@@ -26,9 +26,9 @@
 
 #include "log/sink.h"
 #include "server/dispatch/busy_poll.h"
-#include "server/dispatch/handed_over.h"
 #include "server/dispatch/kept_table.h"
 #include "server/dispatch/mailboxes.h"
+#include "server/dispatch/tls_queue.h"
 #include "server/os/descriptor.h"
 
 namespace forktail::server {
@@ -36,7 +36,7 @@ namespace forktail::server {
 // What the processes of one generation share for dispatch. Made by the master.
 struct DispatchShare {
   Descriptor epoll;
-  std::vector<int> listeners;  // owned by the master; a HandoverQueue's end is one of them
+  std::vector<int> listeners;  // owned by the master; a TlsQueue's end is one of them
   KeptTable kept;
   Mailboxes mailboxes;
 };
@@ -122,7 +122,7 @@ class ReadyList {
   const std::chrono::milliseconds keepalive_;
   const std::chrono::milliseconds silence_;
   log::Sink& sink_;
-  const std::vector<bool> handed_over_;  // by listener: it is the reading end of a HandoverQueue
+  const std::vector<bool> tls_queues_;  // by listener: it is the reading end of a TlsQueue
 
   std::mutex mutex_;            // for what follows, and the numbers from share_.kept.base() on
   std::vector<Claim> at_hand_;  // accepted, and then not published

@@ -31,10 +31,10 @@ bool speaks_tls(const Listener& listener, const Options& options) {
 
 }  // namespace
 
-TlsFront::TlsFront(HandoverQueue queue, log::Sink& sink)
+TlsFront::TlsFront(TlsQueue queue, log::Sink& sink)
     : master_(getpid()),
       sink_(sink),
-      queue_(queue.reading && queue.writing ? std::move(queue) : HandoverQueue::make()) {}
+      queue_(queue.reading && queue.writing ? std::move(queue) : TlsQueue::make()) {}
 
 TlsFront::~TlsFront() {
   kill();

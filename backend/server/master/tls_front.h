@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "log/sink.h"
-#include "server/dispatch/handed_over.h"
+#include "server/dispatch/tls_queue.h"
 #include "server/generation/backoff.h"
 #include "server/shared/channel.h"
 #include "server/shared/listeners.h"
@@ -30,7 +30,7 @@ class TlsFront {
   using Clock = std::chrono::steady_clock;
 
   // `queue` is a predecessor's, or empty.
-  TlsFront(HandoverQueue queue, log::Sink& sink);
+  TlsFront(TlsQueue queue, log::Sink& sink);
   // Kills what is left.
   ~TlsFront();
   TlsFront(const TlsFront&) = delete;
@@ -39,7 +39,7 @@ class TlsFront {
   // What the workers of a generation with these options accept from.
   [[nodiscard]] std::vector<int> for_workers(const std::vector<Listener>& listeners,
                                              const Options& options) const;
-  [[nodiscard]] const HandoverQueue& queue() const { return queue_; }
+  [[nodiscard]] const TlsQueue& queue() const { return queue_; }
 
   // From now on TLS is spoken as a generation's options say, or not at all.
   void stand_before(int generation, const Options& options, const std::vector<Listener>& listeners);
@@ -92,7 +92,7 @@ class TlsFront {
 
   const pid_t master_;
   log::Sink& sink_;
-  HandoverQueue queue_;
+  TlsQueue queue_;
   std::shared_ptr<const Stand> stand_;  // null: no TLS is spoken
   std::vector<Process> processes_;
   std::optional<std::size_t> born_;  // in a child: which of them it is

@@ -9,7 +9,7 @@
 #include <system_error>
 
 #include "server/os/environment.h"
-#include "server/shared/handover.h"
+#include "server/shared/exec_state.h"
 
 namespace forktail::server {
 
@@ -41,7 +41,7 @@ std::vector<Listener> adopt(const std::vector<UpgradeDescription::Socket>& socke
 }  // namespace
 
 Descriptor write_description(const UpgradeDescription& description) {
-  return write_handover("the sockets to the new master", nlohmann::json(description));
+  return write_exec_state("the sockets to the new master", nlohmann::json(description));
 }
 
 Inherited Inherited::from_environment() {
@@ -51,7 +51,7 @@ Inherited Inherited::from_environment() {
   }
   try {
     const Descriptor memfd(static_cast<int>(whole_number(number).value_or(-1)));
-    const UpgradeDescription description = read_handover(memfd.get()).get<UpgradeDescription>();
+    const UpgradeDescription description = read_exec_state(memfd.get()).get<UpgradeDescription>();
     Inherited inherited;
     inherited.old_master = Channel(Descriptor(description.channel));
     for (const int descriptor :

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "server/dispatch/handed_over.h"
+#include "server/dispatch/tls_queue.h"
 #include "server/master/ledger.h"
 #include "server/shared/channel.h"
 #include "server/shared/listeners.h"
@@ -40,7 +40,7 @@ struct UpgradeDescription {
   int log_maker = -1;
   int pidfile = -1;
   std::string pidfile_path;
-  int tls_queue_in = -1;  // see HandoverQueue
+  int tls_queue_in = -1;  // see TlsQueue
   int tls_queue_out = -1;
   int tls_files = -1;  // see TlsFiles
 };
@@ -60,7 +60,7 @@ struct Inherited {
   Descriptor log_maker;
   Descriptor pidfile;
   std::string pidfile_path;
-  HandoverQueue tls_queue;
+  TlsQueue tls_queue;
   std::shared_ptr<const TlsFiles> tls;  // null: it had none
 
   // Empty when this process was started by anybody else. Throws std::runtime_error when

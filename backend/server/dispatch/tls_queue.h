@@ -24,22 +24,22 @@ struct TlsPeer {
   [[nodiscard]] bool is_known() const { return last || !subject.empty(); }
 };
 
-struct HandoverQueue {
+struct TlsQueue {
   Descriptor reading;
   Descriptor writing;
 
   // Throws std::system_error.
-  static HandoverQueue make();
+  static TlsQueue make();
 };
 
 // Without waiting. False with errno: EAGAIN when the queue is full. The descriptor stays the
 // caller's to close.
-bool hand_over(int writing, int connection, const TlsPeer& peer);
+bool put_connection(int writing, int connection, const TlsPeer& peer);
 
 // Whether this listening socket is the reading end of such a queue.
-bool is_handover_queue(int listener);
+bool is_tls_queue(int listener);
 
 // The next one. Without a descriptor and with errno when there is none: as accept4(2) has it.
-Descriptor take_over(int reading, TlsPeer& peer);
+Descriptor take_connection(int reading, TlsPeer& peer);
 
 }  // namespace forktail::server

@@ -1,4 +1,4 @@
-#include "server/shared/handover.h"
+#include "server/shared/exec_state.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -13,9 +13,9 @@
 
 namespace forktail::server {
 
-Descriptor write_handover(const char* what, const nlohmann::json& value) {
+Descriptor write_exec_state(const char* what, const nlohmann::json& value) {
   const std::vector<std::uint8_t> bytes = nlohmann::json::to_cbor(value);
-  Descriptor memfd(memfd_create("forktail-handover", MFD_CLOEXEC));
+  Descriptor memfd(memfd_create("forktail-exec-state", MFD_CLOEXEC));
   if (!memfd ||
       pwrite(memfd.get(), bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
     throw std::system_error(errno, std::generic_category(), std::string("cannot describe ") + what);
@@ -23,7 +23,7 @@ Descriptor write_handover(const char* what, const nlohmann::json& value) {
   return memfd;
 }
 
-nlohmann::json read_handover(int descriptor) {
+nlohmann::json read_exec_state(int descriptor) {
   std::vector<std::uint8_t> bytes;
   std::array<std::uint8_t, 4096> part;
   for (ssize_t size = 0; (size = pread(descriptor, part.data(), part.size(),

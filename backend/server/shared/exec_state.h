@@ -9,9 +9,9 @@
 namespace forktail::server {
 
 // Throws std::system_error, naming `what`.
-Descriptor write_handover(const char* what, const nlohmann::json& value);
+Descriptor write_exec_state(const char* what, const nlohmann::json& value);
 
 // Throws nlohmann::json::exception when it is something else.
-nlohmann::json read_handover(int descriptor);
+nlohmann::json read_exec_state(int descriptor);
 
 }  // namespace forktail::server

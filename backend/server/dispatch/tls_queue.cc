@@ -1,4 +1,4 @@
-#include "server/dispatch/handed_over.h"
+#include "server/dispatch/tls_queue.h"
 
 #include <sys/socket.h>
 
@@ -16,15 +16,15 @@ namespace forktail::server {
 
 namespace {
 
-struct HandoverFrame {
+struct TlsQueueFrame {
   std::uint8_t last;
   std::array<char, TlsPeer::kMostSubject> subject;
 };
-constexpr std::size_t kHandoverHead = offsetof(HandoverFrame, subject);
+constexpr std::size_t kFrameHead = offsetof(TlsQueueFrame, subject);
 
 }  // namespace
 
-HandoverQueue HandoverQueue::make() {
+TlsQueue TlsQueue::make() {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) {
     throw std::system_error(errno, std::generic_category(),
@@ -33,30 +33,30 @@ HandoverQueue HandoverQueue::make() {
   return {Descriptor(ends[0]), Descriptor(ends[1])};
 }
 
-bool hand_over(int writing, int connection, const TlsPeer& peer) {
-  HandoverFrame frame{};
+bool put_connection(int writing, int connection, const TlsPeer& peer) {
+  TlsQueueFrame frame{};
   frame.last = peer.last ? 1 : 0;
   const std::size_t size = std::min(peer.subject.size(), frame.subject.size());
   std::memcpy(frame.subject.data(), peer.subject.data(), size);
-  return send_message(writing, std::as_bytes(std::span(&frame, 1)).first(kHandoverHead + size),
+  return send_message(writing, std::as_bytes(std::span(&frame, 1)).first(kFrameHead + size),
                       connection);
 }
 
-bool is_handover_queue(int listener) {
+bool is_tls_queue(int listener) {
   int listens = 1;
   socklen_t size = sizeof(listens);
   return getsockopt(listener, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens == 0;
 }
 
-Descriptor take_over(int reading, TlsPeer& peer) {
-  HandoverFrame frame{};
+Descriptor take_connection(int reading, TlsPeer& peer) {
+  TlsQueueFrame frame{};
   Descriptor connection;
   const ssize_t size =
       receive_message(reading, std::as_writable_bytes(std::span(&frame, 1)), connection);
   if (size < 0) {
     return {};
   }
-  if (size < static_cast<ssize_t>(kHandoverHead)) {
+  if (size < static_cast<ssize_t>(kFrameHead)) {
     errno = EAGAIN;  // no TLS process is left, nor anybody who could start one
     return {};
   }
@@ -65,7 +65,7 @@ Descriptor take_over(int reading, TlsPeer& peer) {
     return {};
   }
   peer.last = frame.last != 0;
-  peer.subject.assign(frame.subject.data(), static_cast<std::size_t>(size) - kHandoverHead);
+  peer.subject.assign(frame.subject.data(), static_cast<std::size_t>(size) - kFrameHead);
   return connection;
 }
 

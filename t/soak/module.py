@@ -4,22 +4,18 @@ leave in the middle and send what is none, while nginx is reloaded with other qu
 At the end no worker may have ended on a signal, no request may be left in a queue, no connection in nginx, and each
 answer that was read must have had one id. Everything that is random follows from --seed."""
 
-import argparse
 import contextlib
 import json
 import os
 import random
 import re
-import shutil
 import signal
 import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-import uuid
 from collections import Counter
 from pathlib import Path
 
@@ -28,10 +24,11 @@ sys.path.insert(0, str(ROOT / "t/integration"))
 
 import pass_support  # noqa: E402
 from lib.nginx import TEMP_PATHS  # noqa: E402
-from lib.processes import MARKER, children_of, end_leftovers  # noqa: E402
+from lib.processes import children_of  # noqa: E402
 from lib.server import Server  # noqa: E402
+from lib.soak import Soak, carry_out, options_of  # noqa: E402
 from lib.waiting import free_port, wait_for  # noqa: E402
-from pass_support import KEEP, chunked, head, response  # noqa: E402
+from pass_support import chunked, head, response  # noqa: E402
 
 CLIENTS = 6
 PATIENCE = 30  # seconds that the end of anything may take
@@ -262,15 +259,13 @@ class Client(threading.Thread):
         self.read(s)
 
 
-class Soak:
+class Module(Soak):
     def __init__(self, given, home):
-        self.given, self.home, self.seed = given, home, given.seed
-        self.build = Path(os.environ.get("FORKTAIL_BUILD", ROOT / "build/dev")).resolve()
-        self.over = threading.Event()
-        self.problems = []
+        super().__init__(given, home)
+        self.seen = Counter()
+        self.report = {}
         self.reloads = 0
         self.port = free_port()
-        self.environment = {**os.environ, MARKER: uuid.uuid4().hex}
         self.beside = [f"{MODULES}/{name}_module.so" for name in (*BEFORE, *AFTER)]
         self.with_neighbours = pass_support.NGINX == "/usr/sbin/nginx"
         self.workers = 2
@@ -395,30 +390,9 @@ class Soak:
         except AssertionError as error:
             self.problems.append(f"{error}; {self.get('/report')} {self.get('/stub')}")
 
-
-def main():
-    parser = argparse.ArgumentParser(prog="script/soak module", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=600)
-    parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--keep", action="store_true", help="leave the folder, with the logs, in any case")
-    given = parser.parse_args()
-    home = Path(tempfile.mkdtemp(prefix="forktail-soak-"))
-    soak = Soak(given, home)
-    print(f"seed {given.seed}, {given.seconds:g} s, in {home}", flush=True)
-    try:
-        soak.run()
-        print(json.dumps({**dict(sorted(soak.seen.items())), "reloads": soak.reloads, "queues": soak.report}, indent=1))
-    except AssertionError as error:
-        soak.problems.append(str(error))
-    finally:
-        end_leftovers(soak.environment[MARKER], 0)
-    for problem in soak.problems:
-        print(problem)
-    if not soak.problems and not given.keep:
-        shutil.rmtree(home)
-    print(f"{len(soak.problems)} problems, see {home}" if soak.problems else "passed")
-    sys.exit(1 if soak.problems else 0)
+    def figures(self):
+        return {**dict(sorted(self.seen.items())), "reloads": self.reloads, "queues": self.report}
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(carry_out(Module, options_of("module", __doc__, 600).parse_args()))

@@ -4,19 +4,14 @@ scaled, upgraded and reopened, and while somebody kills its workers and template
 At the end it must serve; every request must have been answered or be named by its id in the log; no process, socket
 or descriptor may be left; and no master may have grown. Everything that is random follows from --seed."""
 
-import argparse
 import contextlib
-import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-import uuid
 from collections import Counter
 from pathlib import Path
 
@@ -27,6 +22,7 @@ from lib import hostile, uwsgi  # noqa: E402
 from lib.logs import json_lines  # noqa: E402
 from lib.processes import MARKER, children_of, end_leftovers, is_alive, marked  # noqa: E402
 from lib.server import Server  # noqa: E402
+from lib.soak import Soak, carry_out, options_of  # noqa: E402
 from lib.waiting import free_port, wait_for  # noqa: E402
 
 EVERY = 50  # one request in so many misbehaves
@@ -140,17 +136,13 @@ class Client(threading.Thread):
             self.peer = None
 
 
-class Soak:
+class Supervisor(Soak):
     def __init__(self, given, home):
-        self.given, self.home, self.seed = given, home, given.seed
-        self.build = Path(os.environ.get("FORKTAIL_BUILD", ROOT / "build/dev")).resolve()
+        super().__init__(given, home)
         self.binary = self.build / "backend/cli/forktail"
         self.chance = random.Random(given.seed)
-        self.over = threading.Event()
-        self.problems = []
         self.memory = {}  # of each master: samples, in kB
         self.done = Counter()
-        self.environment = {**os.environ, MARKER: uuid.uuid4().hex}
 
     # The server.
 
@@ -236,9 +228,6 @@ class Soak:
 
     # The judgement.
 
-    def complain(self, what):
-        self.problems.append(what)
-
     def judge(self):
         self.judge_rest()
         self.judge_memory()
@@ -250,20 +239,20 @@ class Soak:
         assert self.ctl("reload").returncode == 0, "no reload at the end"
         for _ in range(20):
             if self.app.get("/").status != 200:
-                self.complain("it does not serve at the end")
+                self.problems.append("it does not serve at the end")
         master = self.master()
         try:
             wait_for(lambda: len(self.workers()) == WORKERS + 1, f"{WORKERS} workers and a template at the end", 30)
             wait_for(lambda: set(marked(self.environment[MARKER])) == {master, *self.workers()},
                      "end of all other processes", 30)
         except AssertionError as error:
-            self.complain(f"{error}: {marked(self.environment[MARKER])}")
+            self.problems.append(f"{error}: {marked(self.environment[MARKER])}")
         before = self.descriptors(master)
         self.ctl("reload")
         try:
             wait_for(lambda: self.descriptors(master) <= before + 2, "master without more descriptors", 30)
         except AssertionError as error:
-            self.complain(f"{error}: {before} and then {self.descriptors(master)}")
+            self.problems.append(f"{error}: {before} and then {self.descriptors(master)}")
 
     def descriptors(self, pid):
         return len(os.listdir(f"/proc/{pid}/fd"))
@@ -272,20 +261,20 @@ class Soak:
         for pid, sizes in self.memory.items():
             settled = sizes[len(sizes) // 3:]
             if len(settled) >= 6 and min(settled[-3:]) > min(settled[:3]) + 6 * 1024:
-                self.complain(f"the master {pid} has grown: {settled} kB")
+                self.problems.append(f"the master {pid} has grown: {settled} kB")
 
     def judge_end(self):
         master = self.master()
         result = self.ctl("stop")
         if result.returncode != 0:
-            self.complain(f"stop: {result.stderr.strip()}")
+            self.problems.append(f"stop: {result.stderr.strip()}")
         self.app.process.wait(30)
         try:
             wait_for(lambda: not is_alive(master), "end of the master", 30)
         except AssertionError as error:
-            self.complain(str(error))
+            self.problems.append(str(error))
         if left := end_leftovers(self.environment[MARKER], 10):
-            self.complain(f"processes were left: {left}")
+            self.problems.append(f"processes were left: {left}")
         self.problems += [f"{name} was left" for name in ("app.sock", "control", "pid") if (self.home / name).exists()]
 
     def judge_requests(self):
@@ -297,9 +286,15 @@ class Soak:
             answered = isinstance(outcome, int)
             self.done["requests answered" if answered else "requests that got no answer"] += 1
             if answered and outcome not in (200, 404, 500):
-                self.complain(f"{request_id}, {path}, was answered {outcome}")
+                self.problems.append(f"{request_id}, {path}, was answered {outcome}")
             if not answered and request_id not in named and not path.startswith(MUTE):
-                self.complain(f"{request_id}, {path}, got no answer and no line: {outcome}")
+                self.problems.append(f"{request_id}, {path}, got no answer and no line: {outcome}")
+
+
+    def figures(self):
+        memory = {f"kB of master {pid}, first, last, most": [sizes[0], sizes[-1], max(sizes)]
+                  for pid, sizes in self.memory.items()}
+        return {**dict(sorted(self.done.items())), **memory}
 
 
 class Folders:
@@ -314,31 +309,10 @@ class Folders:
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="script/soak server", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=300)
-    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser = options_of("server", __doc__, 300)
     parser.add_argument("--fork-mode", choices=["preload", "lazy", "exec"], default="preload")
     parser.add_argument("--threads", type=int, default=1, help="of each worker")
-    parser.add_argument("--keep", action="store_true", help="leave the folder, with the log, in any case")
-    given = parser.parse_args()
-    home = Path(tempfile.mkdtemp(prefix="forktail-soak-"))
-    soak = Soak(given, home)
-    print(f"seed {given.seed}, {given.seconds:g} s, fork-mode {given.fork_mode}, in {home}", flush=True)
-    try:
-        soak.run()
-    except AssertionError as error:
-        soak.complain(str(error))
-    finally:
-        end_leftovers(soak.environment[MARKER], 0)
-    print(json.dumps(dict(sorted(soak.done.items())), indent=1))
-    for sizes in soak.memory.values():
-        print(f"a master's memory: {sizes[0]} kB at first, {sizes[-1]} kB at last, {max(sizes)} kB at most")
-    for problem in soak.problems[:50]:
-        print(f"WRONG: {problem}")
-    if not soak.problems and not given.keep:
-        shutil.rmtree(home)
-    print(f"{len(soak.problems)} things are wrong" if soak.problems else "passed")
-    return 1 if soak.problems else 0
+    return carry_out(Supervisor, parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -16,12 +16,12 @@ request is that of nginx and the backend; it is what a busy machine disturbs lea
 is missed or a request failed. FORKTAIL_BUILD names the build tree (default: that of the release preset).
 """
 
-import argparse
 import sys
 import tempfile
 from pathlib import Path
 
-from lib.behind_nginx import Backend, Machinery, build_app, forktail, in_turn, middle, ratio, run, socket_of, wrk
+from lib.behind_nginx import (Backend, Machinery, build_app, forktail, in_turn, middle, parse_options, ratio, run,
+                              socket_of, wrk)
 
 HERE = Path(__file__).parent
 SERVERS = ("forktail", "uwsgi", "stub")
@@ -115,23 +115,15 @@ def show(results, nginx_workers):
 
 
 def main():
-    parser = argparse.ArgumentParser(usage=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=2)
-    parser.add_argument("--processes", type=int, default=4)
-    parser.add_argument("--nginx-workers", default="1,2")
-    parser.add_argument("loads", nargs="*", metavar="LOAD")
-    options = parser.parse_args()
-    loads = options.loads or LOADS
-    if unknown := set(loads) - set(LOADS):
-        parser.error(f"no load {', '.join(unknown)}: there are {', '.join(LOADS)}")
+    options = parse_options(__doc__, LOADS, 5, {"--processes": {"type": int, "default": 4},
+                                                "--nginx-workers": {"default": "1,2"}})
     wrong = []
     with tempfile.TemporaryDirectory(prefix="forktail-bench-") as home:
         home = Path(home)
         build(home)
         for workers in options.nginx_workers.split(","):
             with Machinery(home, backends(home, options.processes), workers) as machinery:
-                results = measure(machinery, loads, options)
+                results = measure(machinery, options.chosen, options)
             wrong += show(results, workers)
     return 1 if wrong else 0
 

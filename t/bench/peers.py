@@ -32,7 +32,6 @@ the build tree (default: that of the release preset). Exit code 1 when a bar is 
 --json writes all numbers; --write renews docs/benchmarks.md and its plots.
 """
 
-import argparse
 import datetime
 import json
 import sys
@@ -40,7 +39,7 @@ import tempfile
 from pathlib import Path
 
 from lib import fifo, peers_page
-from lib.behind_nginx import Machinery, in_turn, middle, ratio, run, wrk
+from lib.behind_nginx import Machinery, in_turn, middle, parse_options, ratio, run, wrk
 from lib.peers_servers import build, servers
 
 LOADS = ("hello64", "hello2", "ms64", "mixed", "bytes64", "upload8", "tls64")
@@ -147,23 +146,14 @@ def show(shown):
 
 
 def main():
-    parser = argparse.ArgumentParser(usage=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=2)
-    parser.add_argument("--processes", type=int, default=4)
-    parser.add_argument("--json", metavar="FILE")
-    parser.add_argument("--write", action="store_true")
-    parser.add_argument("loads", nargs="*", metavar="LOAD")
-    options = parser.parse_args()
-    loads = options.loads or LOADS
-    if unknown := set(loads) - set(LOADS):
-        parser.error(f"no load {', '.join(unknown)}: there are {', '.join(LOADS)}")
+    options = parse_options(__doc__, LOADS, 5, {"--processes": {"type": int, "default": 4},
+                                                "--json": {"metavar": "FILE"}, "--write": {"action": "store_true"}})
     with tempfile.TemporaryDirectory(prefix="forktail-bench-") as home:
         home = Path(home)
         missing = build(home)
         there = {name: one for name, one in servers(home, options.processes).items() if name not in missing}
         with Machinery(home, there, 1) as machinery:
-            results = measure(machinery, loads, options)
+            results = measure(machinery, options.chosen, options)
     shown = summary(results, options)
     show(shown)
     for name, why in missing.items():
@@ -178,7 +168,8 @@ def main():
         Path(options.json).write_text(json.dumps(record, indent=1) + "\n")
     if options.write:
         peers_page.write(record)
-    failed = any(row.get("failed") for rows in shown.values() for name, row in rows.items() if name.startswith("forktail"))
+    failed = any(row.get("failed") for rows in shown.values() for name, row in rows.items()
+                 if name.startswith("forktail"))
     return 1 if failed or not all(met for _, met in verdicts) else 0
 
 

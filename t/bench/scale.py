@@ -15,7 +15,6 @@ that of the release preset). Exit code 1 when a request failed or a bar is misse
 0.5 of uWSGI's, the calm server at most 1 % of a core.
 """
 
-import argparse
 import json
 import os
 import re
@@ -27,8 +26,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from lib.behind_nginx import (BUILD, Backend, Machinery, build_app, cpu_seconds, forktail, in_turn, middle, ratio, run,
-                              socket_of, wrk)
+from lib.behind_nginx import (BUILD, Backend, Machinery, build_app, cpu_seconds, forktail, in_turn, middle,
+                              parse_options, ratio, run, socket_of, wrk)
 
 HERE = Path(__file__).parent
 WORKERS = (4, 16, 64, 128, 256)
@@ -116,7 +115,8 @@ class Bench:
                                                for key in ("rps", "p99", "cpu")})
 
     def calm(self):
-        with Machinery(self.home, {"forktail": forktail(self.home / "app.so", self.home, "forktail", 4)}, 1) as machinery:
+        server = forktail(self.home / "app.so", self.home, "forktail", 4)
+        with Machinery(self.home, {"forktail": server}, 1) as machinery:
             pid, port, seconds = machinery.of["forktail"][1], machinery.ports["forktail"], 5
             for what, load in (("idle", lambda: time.sleep(seconds)),
                                ("100 requests a second", lambda: run([self.home / "load", port, 100, seconds]))):
@@ -188,14 +188,7 @@ PARTS = {"workers": Bench.workers, "connections": Bench.connections, "new": Benc
 
 
 def main():
-    parser = argparse.ArgumentParser(usage=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=2)
-    parser.add_argument("--json", metavar="FILE")
-    parser.add_argument("parts", nargs="*", metavar="PART")
-    options = parser.parse_args()
-    if unknown := set(options.parts) - set(PARTS):
-        parser.error(f"no part {', '.join(unknown)}: there are {', '.join(PARTS)}")
+    options = parse_options(__doc__, PARTS, 3, {"--json": {"metavar": "FILE"}}, "part")
     with tempfile.TemporaryDirectory(prefix="forktail-bench-") as home:
         home = Path(home)
         build_app(HERE / "dispatch_app.cc", home / "app.so")
@@ -203,7 +196,7 @@ def main():
         run(["gcc", "-O2", "-shared", "-fPIC", HERE / "dispatch_uwsgi.c", "-o", home / "bench_uwsgi.so"])
         run(["g++", "-std=c++20", "-O2", HERE / "dispatch_load.cc", "-o", home / "load"])
         bench = Bench(home, options)
-        for part in options.parts or PARTS:
+        for part in options.chosen:
             PARTS[part](bench)
     for one in bench.wrong:
         print(f"MISSED  {one}")

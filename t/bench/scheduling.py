@@ -9,16 +9,16 @@ shown). Medians of all rounds, and of each round's ratio of batch to inherit: ne
 CPU is the time that nginx and the server spend on a request. Exit code 1 when a request failed.
 """
 
-import argparse
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from lib.behind_nginx import Machinery, build_app, forktail, in_turn, middle, ratio, run, wrk
+from lib.behind_nginx import Machinery, build_app, forktail, in_turn, middle, parse_options, ratio, run, wrk
 
 HERE = Path(__file__).parent
 POLICIES = ("batch", "inherit")
+LOADS = ("hello64", "hello2", "calm")
 KEYS = ("rps", "p50", "p90", "p99", "cpu")
 
 
@@ -62,13 +62,8 @@ def show(load, busy, rounds):
 
 
 def main():
-    parser = argparse.ArgumentParser(usage=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=int, default=2)
-    parser.add_argument("--processes", type=int, default=4)
-    parser.add_argument("--busy", default="0,2")
-    parser.add_argument("loads", nargs="*", metavar="LOAD", default=["hello64", "hello2", "calm"])
-    options = parser.parse_args()
+    options = parse_options(__doc__, LOADS, 7, {"--processes": {"type": int, "default": 4},
+                                                "--busy": {"default": "0,2"}})
     failed = 0
     with tempfile.TemporaryDirectory(prefix="forktail-bench-") as home:
         home = Path(home)
@@ -79,7 +74,7 @@ def main():
         print(f"{'load':8} busy   {'policy':8}     req/s    p50 ms    p90 ms    p99 ms    CPU us")
         with Machinery(home, servers, "1") as machinery:
             for busy in map(int, options.busy.split(",")):
-                for load in options.loads:
+                for load in options.chosen:
                     rounds = {policy: [] for policy in POLICIES}
                     with Busy(busy):
                         for policy in in_turn(POLICIES, options.rounds):

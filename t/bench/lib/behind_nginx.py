@@ -1,5 +1,6 @@
 """Servers, each behind an nginx of its own, to be loaded in turn."""
 
+import argparse
 import math
 import os
 import re
@@ -37,8 +38,8 @@ def forktail(app, home, name, processes, *options, socket=None):
     if not (BUILD / "backend/cli/forktail").exists():
         sys.exit(f"{BUILD} has no built server: build the preset `release`, or name a build tree in FORKTAIL_BUILD")
     root = ["--allow-root"] if os.geteuid() == 0 else []
-    command = [BUILD / "backend/cli/forktail", "serve", "--app", app, "--socket", socket or socket_of(home, name), *root,
-               "--processes", processes, "--logto", home / f"{name}.log", *options]
+    command = [BUILD / "backend/cli/forktail", "serve", "--app", app, "--socket", socket or socket_of(home, name),
+               *root, "--processes", processes, "--logto", home / f"{name}.log", *options]
     return Backend(command, "forktail_pass backend;", module=True)
 
 
@@ -177,6 +178,22 @@ def run(command):
 def milliseconds(text):
     number, unit = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text).groups()
     return float(number) * {"us": 0.001, "ms": 1, "s": 1000, "m": 60000}[unit]
+
+
+def parse_options(usage, known, rounds, more=None, what="load"):
+    """The options that these benches have in common and `more` ({"--json": settings}); `chosen`: which of `known` are
+    to run, all when none is named."""
+    parser = argparse.ArgumentParser(usage=usage.replace("%", "%%"))
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--seconds", type=int, default=2)
+    for name, settings in (more or {}).items():
+        parser.add_argument(name, **settings)
+    parser.add_argument("chosen", nargs="*", metavar=what.upper())
+    options = parser.parse_args()
+    if unknown := set(options.chosen) - set(known):
+        parser.error(f"no {what} {', '.join(sorted(unknown))}: there are {', '.join(known)}")
+    options.chosen = options.chosen or list(known)
+    return options
 
 
 def in_turn(names, rounds):

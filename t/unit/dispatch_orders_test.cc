@@ -21,7 +21,7 @@ class Waiters {
   explicit Waiters(int threads) : asleep_(static_cast<std::size_t>(threads)) {
     install_signals();
     obey(place_, channel_.second);
-    for (std::atomic<bool>& asleep : asleep_) {
+    for (SharedFlag& asleep : asleep_) {
       threads_.emplace_back([this, &asleep] {
         BusyPoll poll;
         while (!pending(kLeave)) {
@@ -74,7 +74,7 @@ class Waiters {
   Descriptor epoll_{epoll_create1(EPOLL_CLOEXEC)};
   Bell bell_{epoll_.get()};
   std::atomic<int> taken_ = 0;
-  std::vector<std::atomic<bool>> asleep_;
+  std::vector<SharedFlag> asleep_;
   std::vector<std::thread> threads_;
   std::atomic<bool> over_ = false;
   std::thread mastership_;

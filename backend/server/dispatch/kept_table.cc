@@ -7,7 +7,7 @@ namespace forktail::server {
 
 std::size_t KeptTable::size_for(int capacity, int seats) {
   return sizeof(Board) + (sizeof(Slot) + sizeof(PeerText)) * static_cast<std::size_t>(capacity) +
-         sizeof(std::atomic<bool>) * static_cast<std::size_t>(seats + 1);
+         sizeof(SharedFlag) * static_cast<std::size_t>(seats + 1);
 }
 
 KeptTable::KeptTable(KeptNumbers numbers, int seats)

@@ -15,6 +15,7 @@
 
 #include "server/dispatch/kept_numbers.h"
 #include "server/dispatch/tls_queue.h"
+#include "server/os/shared_flag.h"
 #include "server/os/shared_memory.h"
 
 namespace forktail::server {
@@ -93,17 +94,17 @@ class KeptTable {
     // Version and holder in one, so that who is late can not take what has changed hands.
     std::atomic<std::uint64_t> state;
     std::atomic<std::int64_t> deadline_ns;
-    std::atomic<bool> fresh;
-    std::atomic<bool> given_back;
-    std::atomic<bool> tls;  // there is a PeerText of it
+    SharedFlag fresh;
+    SharedFlag given_back;
+    SharedFlag tls;  // there is a PeerText of it
   };
   struct PeerText {
-    bool last;
+    SharedFlag last;
     std::uint16_t size;
     std::array<char, TlsPeer::kMostSubject> subject;
   };
   struct alignas(64) Board {
-    std::atomic<bool> peers_keep;
+    SharedFlag peers_keep;
     std::atomic<std::uint32_t> closed;
   };
 
@@ -127,9 +128,8 @@ class KeptTable {
   [[nodiscard]] PeerText& peer_text(std::uint32_t slot) const {
     return reinterpret_cast<PeerText*>(&at(static_cast<std::uint32_t>(capacity())))[slot];
   }
-  [[nodiscard]] std::atomic<bool>& seat_flag(int seat) const {
-    return reinterpret_cast<std::atomic<bool>*>(
-        &peer_text(static_cast<std::uint32_t>(capacity())))[seat];
+  [[nodiscard]] SharedFlag& seat_flag(int seat) const {
+    return reinterpret_cast<SharedFlag*>(&peer_text(static_cast<std::uint32_t>(capacity())))[seat];
   }
 
   KeptNumbers numbers_;

@@ -98,7 +98,7 @@ void give(Order order) {
   ask_for_bell();
 }
 
-int wait(int epoll, epoll_event& event, BusyPoll& poll, std::atomic<bool>& asleep) {
+int wait(int epoll, epoll_event& event, BusyPoll& poll, SharedFlag& asleep) {
   using Clock = BusyPoll::Clock;
   if (all_pending() != 0) {
     return 0;

@@ -14,6 +14,7 @@
 #include <cstdint>
 
 #include "server/dispatch/busy_poll.h"
+#include "server/os/shared_flag.h"
 #include "server/shared/channel.h"
 
 namespace forktail::server::orders {
@@ -45,6 +46,6 @@ void give(Order order);
 // As epoll_wait() for one event, but returns 0 as soon as there is an order; -1 when there is
 // nothing to wait for any more, since the application has closed the epoll instance. `poll` says
 // how often it looks before it sleeps, `asleep` tells the master that it does.
-int wait(int epoll, epoll_event& event, BusyPoll& poll, std::atomic<bool>& asleep);
+int wait(int epoll, epoll_event& event, BusyPoll& poll, SharedFlag& asleep);
 
 }  // namespace forktail::server::orders

@@ -83,7 +83,7 @@ ReadyList::ReadyList(DispatchShare& share, int seat, milliseconds keepalive, mil
       tls_queues_(which_are_tls_queues(share.listeners)),
       installed_(static_cast<std::size_t>(share.kept.capacity())) {}
 
-Claim ReadyList::next(int thread, BusyPoll& poll, std::atomic<bool>& asleep) {
+Claim ReadyList::next(int thread, BusyPoll& poll, SharedFlag& asleep) {
   if (const Claim claim = next_at_hand()) {
     return claim;
   }

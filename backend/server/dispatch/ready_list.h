@@ -30,6 +30,7 @@
 #include "server/dispatch/mailboxes.h"
 #include "server/dispatch/tls_queue.h"
 #include "server/os/descriptor.h"
+#include "server/os/shared_flag.h"
 
 namespace forktail::server {
 
@@ -63,7 +64,7 @@ class ReadyList {
 
   // The next connection that is ready to be read; empty when there is an order (orders.h), or when
   // lost(). `thread` counts from 0; `poll`, and its note that it is `asleep`, are that thread's.
-  Claim next(int thread, BusyPoll& poll, std::atomic<bool>& asleep);
+  Claim next(int thread, BusyPoll& poll, SharedFlag& asleep);
   // The application has closed the descriptors that this needs: nothing will ever be ready again.
   [[nodiscard]] bool lost() const { return lost_; }
   // The same, but empty when there is none within `patience`; orders are not looked at.

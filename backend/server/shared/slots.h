@@ -20,6 +20,7 @@
 #include <string_view>
 #include <vector>
 
+#include "server/os/shared_flag.h"
 #include "server/os/shared_memory.h"
 #include "wire/packet.h"
 
@@ -78,7 +79,7 @@ class Slot {
   [[nodiscard]] SlotState state() const noexcept { return state_.load(std::memory_order_relaxed); }
   [[nodiscard]] pid_t thread() const noexcept { return tid_.load(std::memory_order_relaxed); }
   // That its thread sleeps until there is something to do.
-  [[nodiscard]] std::atomic<bool>& asleep() noexcept { return asleep_; }
+  [[nodiscard]] SharedFlag& asleep() noexcept { return asleep_; }
 
   // Of a dead writer: snapshot(), with the name of a request whose packet had come but was not
   // parsed yet.
@@ -117,7 +118,7 @@ class Slot {
   std::atomic<SlotState> state_;
   std::atomic<std::int64_t> since_ns_;
   std::atomic<pid_t> tid_;
-  std::atomic<bool> asleep_;
+  SharedFlag asleep_;
   std::atomic<std::uint64_t> requests_;
   std::atomic<std::uint64_t> exceptions_;
   std::atomic<std::uint64_t> bytes_;
@@ -125,8 +126,8 @@ class Slot {
   Text<128> id_;
   Text<24> method_;
   Text<256> path_;
-  std::atomic<bool> offered_;
-  std::atomic<bool> answered_;
+  SharedFlag offered_;
+  SharedFlag answered_;
   std::atomic<std::uint32_t> received_;
   // One byte more than a packet: what follows it shows in the same read.
   std::array<char, wire::kHeaderSize + wire::kMaxData + 1> packet_;
@@ -145,9 +146,9 @@ struct Board {
   std::uint32_t magic;
   std::int32_t seats;
   std::int32_t threads;
-  std::atomic<int> retiring;   // the worker that is being replaced; 0: none
-  std::atomic<bool> leaving;   // no worker of this generation is to start any more
-  std::atomic<bool> stopping;  // the whole server ends: empty the listen queue before leaving
+  std::atomic<int> retiring;  // the worker that is being replaced; 0: none
+  SharedFlag leaving;         // no worker of this generation is to start any more
+  SharedFlag stopping;        // the whole server ends: empty the listen queue before leaving
   std::atomic<std::uint32_t> reopen;             // rounds of log reopening asked for so far
   std::atomic<std::uint64_t> log_lines_dropped;  // by the templates
 };

@@ -43,6 +43,7 @@ bool out_of_descriptors(int error) {
 
 std::vector<bool> which_are_tls_queues(const std::vector<int>& listeners) {
   std::vector<bool> which;
+  which.reserve(listeners.size());
   for (const int listener : listeners) {
     which.push_back(is_tls_queue(listener));
   }
@@ -84,7 +85,7 @@ ReadyList::ReadyList(DispatchShare& share, int seat, milliseconds keepalive, mil
       installed_(static_cast<std::size_t>(share.kept.capacity())) {}
 
 Claim ReadyList::next(int thread, BusyPoll& poll, SharedFlag& asleep) {
-  if (const Claim claim = next_at_hand()) {
+  if (Claim claim = next_at_hand()) {
     return claim;
   }
   for (;;) {
@@ -94,14 +95,14 @@ Claim ReadyList::next(int thread, BusyPoll& poll, SharedFlag& asleep) {
       lost_ = lost_ || ready < 0;
       return {};
     }
-    if (const Claim claim = take(event.data.u64, thread)) {
+    if (Claim claim = take(event.data.u64, thread)) {
       return claim;
     }
   }
 }
 
 Claim ReadyList::next_within(int thread, milliseconds patience) {
-  if (const Claim claim = next_at_hand()) {
+  if (Claim claim = next_at_hand()) {
     return claim;
   }
   epoll_event event{};
@@ -115,7 +116,7 @@ Claim ReadyList::next_queued() {
   for (std::size_t i = 0; i < share_.listeners.size(); ++i) {
     never_wait_for(share_.listeners[i]);
     do {
-      if (const Claim claim = accept_from(i)) {
+      if (Claim claim = accept_from(i)) {
         return claim;
       }
     } while (errno == ECONNABORTED || errno == EINTR);
@@ -150,7 +151,7 @@ Claim ReadyList::accept_from(std::size_t listener) const {
 // A listener reports arrivals, not what waits: whoever leaves something has it reported again. One
 // that is stopped or killed in between keeps back what has come, until the next arrival.
 Claim ReadyList::accept_next(std::size_t listener, int thread) {
-  const Claim first = accept_from(listener);
+  Claim first = accept_from(listener);
   const int error = errno;
   if (!first && (error == EAGAIN || error == EINVAL)) {  // nothing, or it was shut down
     return {};
@@ -198,7 +199,7 @@ Claim ReadyList::next_at_hand() {
   if (at_hand_.empty()) {
     return {};
   }
-  const Claim claim = at_hand_.back();
+  Claim claim = at_hand_.back();
   at_hand_.pop_back();
   return claim;
 }

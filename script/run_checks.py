@@ -232,8 +232,9 @@ def run_pytest(step, *words, env=None):
     count_junit(step, report, exited_well)
 
 
-def integration_tests(quick, *selection):
-    return lambda step: run_pytest(step, *selection, "t/integration", env={"FORKTAIL_QUICK": "1"} if quick else None)
+def integration_tests(kind, *selection):
+    words = [*selection, "--quick"] if kind == "quick" else selection
+    return lambda step: run_pytest(step, *words, "t/integration", env=None if kind == "all" else {"FORKTAIL_QUICK": "1"})
 
 
 def fuzz(step):
@@ -262,7 +263,6 @@ WITHOUT_THREADS = ("id_test", "ngx_module_test", "wire_test", "request_command_t
 
 def stages(kind):
     """One after the other: what runs side by side, each a list of steps one after the other."""
-    quick = kind != "all"
     compiling = [("unit tests", unit_tests("dev"))]
     suites = [("nginx suites", nginx_tests())]
     if kind == "quick":
@@ -287,9 +287,9 @@ def stages(kind):
     ]]
     yield [compiling, suites]
     # They wait more than they work.
-    integration = [("integration", integration_tests(quick, "-m", "not alone", f"-n{2 * PARALLEL}", "--dist=loadfile"))]
+    integration = [("integration", integration_tests(kind, "-m", "not alone", f"-n{2 * PARALLEL}", "--dist=loadfile"))]
     if kind != "quick":
-        integration.append(("integration: alone", integration_tests(quick, "-m", "alone")))
+        integration.append(("integration: alone", integration_tests(kind, "-m", "alone")))
     yield [integration]
 
 

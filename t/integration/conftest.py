@@ -23,8 +23,30 @@ from lib.server import Server
 from lib.waiting import free_port
 
 
+# Files whose tests are many, and slow: what they hold seldom breaks unnoticed by the others.
+THOROUGH = ("test_hostile_", "test_doctor_", "test_docs", "test_tls", "test_app_example", "test_install", "test_retirement",
+            "test_start_timeout", "test_touch_reload", "test_html_page", "test_early_refusals", "test_systemd")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--quick", action="store_true",
+                     help="each test in the first of its forms only, and none of the thorough files")
+
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "alone: loads the machine, or measures times: nothing else may run beside it")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("quick"):
+        return
+    first = {}
+    for item in items:
+        if not item.path.name.startswith(THOROUGH):
+            first.setdefault((item.path, item.originalname), item)
+    chosen = set(first.values())
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = first.values()
 
 
 @pytest.fixture(scope="session")
@@ -47,8 +69,10 @@ def forkfacts(build_dir):
 
 @pytest.fixture(scope="session")
 def build_app(tmp_path_factory):
-    """build_app(SOURCE) is the path of a shared object."""
-    folder = tmp_path_factory.mktemp("apps")
+    """build_app(SOURCE) is the path of a shared object, which is compiled once for all workers of xdist."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "apps"
+    folder.mkdir(exist_ok=True)
     return lambda source: compile_app(source, folder)
 
 

@@ -128,14 +128,19 @@ def test_a_log_that_is_made_anew_has_its_mode_whatever_the_umask_has_become(serv
     assert (app.home / "server.log").stat().st_mode == mode
 
 
-@every_mode
-def test_headers_are_found_in_a_turkish_locale(server, build_app, tmp_path, mode):
-    locales = tmp_path / "locales"
-    locales.mkdir()
+@pytest.fixture(scope="module")
+def turkish(tmp_path_factory):
+    """A folder for LOCPATH."""
+    locales = tmp_path_factory.mktemp("locales")
     made = subprocess.run([need("localedef"), "-i", "tr_TR", "-f", "UTF-8", str(locales / "tr_TR.UTF-8")],
                           capture_output=True, text=True, check=False)
     if made.returncode not in (0, 1) or not (locales / "tr_TR.UTF-8").exists():
         give_up(f"localedef can not make the locale tr_TR.UTF-8: {made.stderr}")
+    return locales
+
+
+@every_mode
+def test_headers_are_found_in_a_turkish_locale(server, build_app, turkish, mode):
     app = server(app=build_app(r"""
         #include <forktail/app.h>
         #include <clocale>
@@ -147,7 +152,7 @@ def test_headers_are_found_in_a_turkish_locale(server, build_app, tmp_path, mode
           const char* name_;
         };
         FORKTAIL_APP(Turkish)
-    """), fork_mode=mode, env=f"LOCPATH={locales}")
+    """), fork_mode=mode, env=f"LOCPATH={turkish}")
     assert app.get("/", HTTP_IF_MATCH="found").body == b"found"
 
 
@@ -187,24 +192,30 @@ def compiled(folder, source, *flags, compiler="g++", name="libhello.so"):
     HELLO, HELLO.replace("#include <forktail/app.h>\n", "").replace("spdlog.h>", "spdlog.h>\n#include <forktail/app.h>")])
 @pytest.mark.parametrize("compiler", ["g++", "clang++"])
 def test_a_header_only_spdlog_is_refused_at_compile_time(tmp_path, compiler, source):
-    result = compiled(tmp_path, source, "-fsyntax-only", compiler=compiler)
+    result = compiled(tmp_path, source, "-fsyntax-only", "-Wfatal-errors", compiler=compiler)
     assert result.returncode != 0
     assert "forktail needs the compiled spdlog" in result.stderr
     assert "pkg-config --cflags --libs forktail" in result.stderr
 
 
-@every_mode
-@pytest.mark.parametrize("visibility", ["default", "hidden"])
-def test_another_source_with_a_spdlog_of_its_own_is_told_at_load(server, tmp_path, mode, visibility):
+@pytest.fixture(scope="module", params=["default", "hidden"])
+def app_with_a_foreign_spdlog(request, tmp_path_factory):
+    """An application that is linked with a library of its own, which has a spdlog compiled into it."""
+    folder = tmp_path_factory.mktemp("foreign")
     other = ("#include <spdlog/spdlog.h>\n"
              'extern "C" __attribute__((visibility("default"))) void other() { spdlog::info("away"); }\n')
-    built = compiled(tmp_path, other, "-O2", f"-fvisibility={visibility}", name="libother.so")
+    built = compiled(folder, other, "-O1", f"-fvisibility={request.param}", name="libother.so")
     assert built.returncode == 0, built.stderr
     source = HELLO.replace("class Hello", 'extern "C" void other();\nclass Hello').replace("spdlog::info", "other();//")
-    built = compiled(tmp_path, source, *flags_of("spdlog", "--cflags"), f"-L{tmp_path}", "-Wl,-rpath," + str(tmp_path),
+    built = compiled(folder, source, *flags_of("spdlog", "--cflags"), f"-L{folder}", f"-Wl,-rpath,{folder}",
                      "-Wl,--no-as-needed", "-lother", *flags_of("spdlog", "--libs"))
     assert built.returncode == 0, built.stderr
-    app = server(app=tmp_path / "libhello.so", fork_mode=mode)
+    return folder / "libhello.so"
+
+
+@every_mode
+def test_another_source_with_a_spdlog_of_its_own_is_told_at_load(server, app_with_a_foreign_spdlog, mode):
+    app = server(app=app_with_a_foreign_spdlog, fork_mode=mode)
     (told,) = app.wait_lines(event="foreign_logger")
     assert told["level"] == "warn" and told["reason"].startswith("libother.so has a spdlog of its own")
 

@@ -3,12 +3,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <map>
+#include <vector>
 
 #include "story/join/tally.h"
 #include "story/search/bisect.h"
 #include "story/search/id_query.h"
 #include "story/search/needle.h"
+#include "story/search/pair.h"
 
 namespace forktail::story {
 namespace {
@@ -80,6 +83,40 @@ TEST(StoryNeedle, FindsWhatFindFinds) {
   EXPECT_EQ(suited.find(bytes), bytes.find("abcabc7"));
   EXPECT_EQ(Needle("abcd").find("abc"), std::string_view::npos);
   EXPECT_EQ(Needle("abcd").find("abcd"), 0U);
+}
+
+// The bytes end where the test's memory does, so that a sanitizer sees who reads on.
+TEST(StoryNeedle, EveryWayFindsATextAtEveryPlace) {
+  for (const FindByPair find : ways_to_find()) {
+    for (const std::string_view text : {"x", "xy", "order-7435c3a3f4c1fbe7"}) {
+      for (std::size_t size = text.size(); size < 120; ++size) {
+        std::vector<char> bytes(size, '.');
+        const std::string_view all(bytes.data(), bytes.size());
+        ASSERT_EQ(find(all, 0, text, 0, text.size() - 1), std::string_view::npos);
+        for (std::size_t at = 0; at + text.size() <= size; ++at) {
+          std::copy(text.begin(), text.end(), bytes.begin() + static_cast<std::ptrdiff_t>(at));
+          ASSERT_EQ(find(all, 0, text, 0, text.size() - 1), at) << text << " in " << size;
+          ASSERT_EQ(find(all, at, text, text.size() - 1, 0), at) << text << " in " << size;
+          if (at + text.size() < size) {
+            ASSERT_EQ(find(all, at + 1, text, 0, text.size() - 1), std::string_view::npos);
+          }
+          std::fill(bytes.begin(), bytes.end(), '.');
+        }
+      }
+    }
+  }
+}
+
+TEST(StoryNeedle, EveryWayPassesOverWhatOnlyHasTheTwoCharacters) {
+  for (const FindByPair find : ways_to_find()) {
+    std::string bytes;
+    for (int i = 0; i < 100; ++i) {
+      bytes += "o-d ";
+    }
+    bytes += "o-e";
+    EXPECT_EQ(find(bytes, 0, "o-e", 0, 1), 400U);
+    EXPECT_EQ(find(bytes, 0, "o-f", 0, 1), std::string_view::npos);
+  }
 }
 
 // A log of one line each ten milliseconds.

@@ -1,5 +1,6 @@
 """`forktail verify`, `slow`, `errors` and `at`: whole logs."""
 
+import datetime
 import gzip
 import http.client
 import json
@@ -167,6 +168,44 @@ def test_what_comes_by_a_pipe_is_read_by_every_command(run):
     assert request_id in run("errors", "--logs", "-", stdin=text)
     assert request_id in run("slow", "-n", "100", "--logs", "-", stdin=text)
     assert request_id in run("verify", "--logs", "-", stdin=text, code=1)
+
+
+def journal_of(ending):
+    """What `journalctl -o json` prints of an ending's logs: one entry a line, those of both logs in turn, and what else a journal has."""
+    entries = []
+    for name, identifier in (("access.json", "nginx"), ("forktail.json", "forktail")):
+        for line in (ENDINGS / ending / name).read_text().splitlines():
+            fields = json.loads(line)
+            at = fields.get("msec") or datetime.datetime.fromisoformat(fields["ts"].replace("Z", "+00:00")).timestamp()
+            entries.append((at, {"__REALTIME_TIMESTAMP": str(int(at * 1e6)), "SYSLOG_IDENTIFIER": identifier,
+                                 "_PID": str(fields["pid"]), "_TRANSPORT": "stdout", "MESSAGE": line}))
+    entries.sort(key=lambda entry: entry[0])
+    first = entries[0][1]["__REALTIME_TIMESTAMP"]
+    others = [{"__REALTIME_TIMESTAMP": first, "SYSLOG_IDENTIFIER": "nginx", "MESSAGE": None},  # longer than 4 KiB, without --all
+              {"__REALTIME_TIMESTAMP": first, "SYSLOG_IDENTIFIER": "shop", "MESSAGE": [99, 97, 102, 233]},  # no UTF-8
+              {"__REALTIME_TIMESTAMP": first, "SYSLOG_IDENTIFIER": "systemd", "MESSAGE": "Started shop.service."}]
+    return "".join(json.dumps(entry) + "\n" for entry in [*others, *(entry for _, entry in entries)])
+
+
+# Something is off; nothing is found.
+EXIT_1 = [("verify", "crash"), ("verify", "harakiri"), ("errors", "answered"), ("errors", "client-left"), ("errors", "queue-wait")]
+
+
+@pytest.mark.parametrize("ending", ["answered", "crash", "harakiri", "client-left", "queue-wait"])
+@pytest.mark.parametrize("command", [["verify"], ["slow", "-n", "5"], ["errors"], ["at", "2026-11-28T06:00:01Z"]],
+                         ids=lambda words: words[0])
+def test_a_journal_by_a_pipe_tells_what_the_files_tell(run, tmp_path, command, ending):
+    for name in ("access.json", "forktail.json"):
+        (tmp_path / name).write_bytes((ENDINGS / ending / name).read_bytes())
+    code = 1 if (command[0], ending) in EXIT_1 else 0
+    from_files = json.loads(run(*command, "--json", "--logs", tmp_path, code=code) or "{}")
+    from_journal = json.loads(run(*command, "--json", "--logs", "-", stdin=journal_of(ending), code=code) or "{}")
+    for told in (from_files, from_journal):
+        for value in told.values():
+            for case in value.get("cases", []) if isinstance(value, dict) else []:
+                case.pop("where")
+        told.pop("lines", None)  # a journal has some of its own
+    assert from_journal == from_files
 
 
 def test_since_and_until_bound_what_is_read(run):

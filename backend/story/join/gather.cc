@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 #include <tuple>
 #include <unordered_map>
 
@@ -207,7 +208,10 @@ std::vector<Row> failed(const Sources& sources, const WalkOptions& options, std:
 std::vector<Row> in_flight(const Sources& sources, const WalkOptions& options, Micros at,
                            Micros around, Walked& walked) {
   constexpr std::size_t kMost = 10'000;
+  // The server sees a request begin later than nginx does, and its line may come first.
+  constexpr Micros kApart = 250 * kMillisecond;
   std::map<std::string, Row> rows;
+  std::set<std::string> there;
   walked = walk(sources, options, [&](Event& event, bool) {
     if (event.id.empty() || event.stamp.at == kUnknown || rows.size() > kMost) {
       return true;
@@ -221,9 +225,12 @@ std::vector<Row> in_flight(const Sources& sources, const WalkOptions& options, M
       const Loss loss = loss_of(event);
       from -= loss.age == kUnknown ? 0 : loss.age;
     }
-    const bool there = from <= at + around && event.stamp.at + event.stamp.grain >= at - around;
+    const bool ended = event.stamp.at + event.stamp.grain < at - around;
     const std::string id = canonical_id(event.id);
-    if (there || rows.contains(id)) {
+    if (!ended && from <= at + around) {
+      there.insert(id);
+    }
+    if ((!ended && from <= at + around + kApart) || rows.contains(id)) {
       Row& row = rows[id];
       learn(row, event);
       int gravity = 0;
@@ -236,8 +243,9 @@ std::vector<Row> in_flight(const Sources& sources, const WalkOptions& options, M
     return true;
   });
   std::vector<Row> found;
-  for (auto& [id, row] : rows) {
-    found.push_back(std::move(row));
+  found.reserve(there.size());
+  for (const std::string& id : there) {
+    found.push_back(std::move(rows[id]));
   }
   std::sort(found.begin(), found.end(),
             [](const Row& a, const Row& b) { return a.start < b.start; });

@@ -97,7 +97,7 @@ def test_the_example_of_each_directive_is_taken_by_nginx(nginx_machine, block):
 def test_the_readmes_first_configuration_works_within_debians_own(machine):
     page_scenes.uwsgi_shop(machine)
     stock, site = "/etc/nginx/nginx.conf", "/etc/nginx/sites-available/default"
-    load, http, location = re.fullmatch(r"(load_module.*;)\n\nhttp \{\n(.*?)\n    server \{\n(.*?)    \}\n\}",
+    load, http, location = re.fullmatch(r"(load_module.*;)\nhttp \{\n(.*?)\n    server \{\n(.*?)    \}\n\}",
                                         block_that_begins("README.md", "load_module").text, re.S).groups()
     machine.write(stock, load + "\n" + machine.read(stock).replace("http {", "http {\n" + http, 1), user="root")
     machine.write(site, re.sub(r"\tlocation / \{.*?\n\t\}", lambda _: location, machine.read(site), count=1, flags=re.S), user="root")

@@ -33,8 +33,8 @@ def script_server(machine):
     machine.wait("grep '^Serving on' /var/tmp/server", "script/server that serves")
 
 
-def uwsgi_with_a_connection(machine):
-    """examples/doctor/shop.py under uWSGI, with its database on the usual port."""
+def connection_before_the_fork(machine):
+    """A database on the usual port, and what an application does that opens its connection too early."""
     machine.write(f"{HOME}/database.py", """
 import socket
 one = socket.create_server(("127.0.0.1", 5432))
@@ -42,31 +42,24 @@ kept = []
 while True:
     kept.append(one.accept())
 """)
-    machine.do(f"python3 {HOME}/database.py & sudo install -d -o reader /run/uwsgi")
+    machine.do(f"python3 {HOME}/database.py &")
     machine.wait("(exec 3<>/dev/tcp/127.0.0.1/5432)", "database")
-    machine.do("""
-DATABASE_PORT=5432 uwsgi --plugin python3 --socket /run/uwsgi/shop.sock --master --die-on-term --enable-threads \
-    --processes 4 --wsgi-file shop.py --pidfile /run/uwsgi/shop.pid >/var/tmp/uwsgi 2>&1 &
-""", folder=f"{TREE}/examples/doctor")
-    machine.wait("test $(pgrep -c uwsgi) = 5", "uWSGI with four workers")
+    machine.write(f"{HOME}/connected.py", "import socket\nconnection = socket.create_connection(('127.0.0.1', 5432))\n")
 
 
-def uwsgi_shop(machine):
+def uwsgi_shop(machine, more=""):
     """examples/python/shop.py under uWSGI."""
     machine.do("sudo install -d -o reader /run/shop /var/log/uwsgi")
     machine.do("uwsgi --plugin python3 --socket /run/shop/shop.sock --chmod-socket=666 --master --die-on-term --processes 4 "
-               "--wsgi-file examples/python/shop.py >/var/log/uwsgi/shop.log 2>&1 &")
+               f"--wsgi-file examples/python/shop.py {more} >/var/log/uwsgi/shop.log 2>&1 &")
     machine.wait("test -S /run/shop/shop.sock && test $(pgrep -c uwsgi) = 5", "uWSGI with four workers")
 
 
-def behind_nginx(page, first):
-    """nginx, with a configuration of the page, in front of that shop."""
-
-    def before(machine):
-        uwsgi_shop(machine)
-        start_nginx(machine, block_that_begins(page, first).text)
-
-    return before
+def connected_behind_nginx(machine):
+    """The README's nginx in front of that shop, whose master has connected to its database before the fork."""
+    connection_before_the_fork(machine)
+    uwsgi_shop(machine, f"--pythonpath {HOME} --shared-import connected")
+    start_nginx(machine, block_that_begins("README.md", "load_module").text)
 
 
 def balancer(machine):
@@ -76,7 +69,7 @@ def balancer(machine):
 
 def hello_behind_nginx(machine):
     hello_served(machine)
-    start_nginx(machine, block_that_begins("README.md", "load_module", "upstream hello").text)
+    start_nginx(machine, block_that_begins("docs/application.md", "load_module", "upstream hello").text)
 
 
 def shop(machine):
@@ -132,14 +125,22 @@ def upgradable(machine):
 # ---- Blocks that are no kind that page_kinds knows.
 
 
-def error_line_without_the_module(machine, block):
+def error_line_without_and_with_the_module(machine, block):
     text = block_that_begins("README.md", "load_module").text
+    without = re.sub(r".*(load_module|forktail on|_log|access_log).*\n", "", text)
     uwsgi_shop(machine)
-    start_nginx(machine, re.sub(r".*(load_module|forktail on|_log|access_log).*\n", "", text)
-                .replace("/usr/local/share/forktail/conf/nginx/forktail_uwsgi_params", "uwsgi_params"))
+    start_nginx(machine, without.replace("/usr/local/share/forktail/conf/nginx/forktail_uwsgi_params", "uwsgi_params"))
     machine.do("curl -sS http://127.0.0.1/die")
-    line = machine.wait("grep prematurely /var/log/nginx/error.log", "error line")
-    assert missing("... " + block.text, line) is None, line
+    machine.wait("grep prematurely /var/log/nginx/error.log", "error line")
+    machine.do("sudo nginx -s quit")
+    machine.wait("! test -e /run/nginx.pid", "nginx that has ended")
+    start_nginx(machine, text)
+    machine.do("curl -sS http://127.0.0.1/die")
+    machine.wait("grep request_id /var/log/nginx/error.log", "error line with an id")
+    lines = machine.do("grep prematurely /var/log/nginx/error.log").splitlines()
+    assert len(lines) == 2
+    for shown, line in zip(block.text.splitlines(), lines):
+        assert missing("... " + shown, line) is None, line
 
 
 def lines_of_the_python_example(machine, block):
@@ -398,10 +399,9 @@ BEFORE = {
     ("docs/recipes.md", "$ curl -s -H"): with_configuration("load_module", "short"),
     ("docs/recipes.md", "$ curl -s -o /dev/null -u"): behind_a_password,
     ("README.md", "$ curl -i http://127.0.0.1:8080/die"): script_server,
-    ("README.md", "$ curl -i http://127.0.0.1/die"): behind_nginx("README.md", "load_module"),
-    ("README.md", "$ forktail doctor --pid"): uwsgi_with_a_connection,
+    ("README.md", "$ curl -i http://127.0.0.1/die"): connected_behind_nginx,
     ("README.md", "$ forktail request"): hello_served,
-    ("README.md", "$ curl -i http://127.0.0.1/\n"): hello_behind_nginx,
+    ("docs/application.md", "$ curl -i http://127.0.0.1/\n"): hello_behind_nginx,
     ("README.md", "$ curl -s -o /dev/null -H"): balancer,
     ("docs/application.md", "find_package"): hello_source("docs/application.md"),
     ("docs/uwsgi.md", "[uwsgi]\nsocket"): shop,
@@ -419,7 +419,7 @@ INSTEAD = {
     ("docs/recipes.md", "scrape_configs"): metrics_that_exist,
     ("docs/recipes.md", "groups"): metrics_that_exist,
     ("docs/recipes.md", "journalctl"): journal,
-    ("README.md", "[error] "): error_line_without_the_module,
+    ("README.md", "[error] "): error_line_without_and_with_the_module,
     ("README.md", "import python_logging"): lines_of_the_python_example,
     ("README.md", "g++ -shared"): served_in_the_foreground,
     ("docs/application.md", "g++ -shared"): the_line_that_builds_the_program,

@@ -92,7 +92,7 @@ inline ngx_int_t parse_chunked(ngx_http_request_t* r, ngx_buf_t* buf, ngx_http_c
 // The limit of an upstream's rate, which may have variables since 1.27.0.
 #if nginx_version >= 1027000
 
-inline auto* const kLimitRateSetter = ngx_http_set_complex_value_size_slot;
+inline constexpr auto* kLimitRateSetter = ngx_http_set_complex_value_size_slot;
 
 inline void unset_limit_rate(ngx_http_upstream_conf_t* conf) {
   conf->limit_rate = static_cast<ngx_http_complex_value_t*>(NGX_CONF_UNSET_PTR);
@@ -104,7 +104,7 @@ inline void merge_limit_rate(const ngx_http_upstream_conf_t& prev, ngx_http_upst
 
 #else
 
-inline auto* const kLimitRateSetter = ngx_conf_set_size_slot;
+inline constexpr auto* kLimitRateSetter = ngx_conf_set_size_slot;
 
 inline void unset_limit_rate(ngx_http_upstream_conf_t* conf) {
   conf->limit_rate = NGX_CONF_UNSET_SIZE;

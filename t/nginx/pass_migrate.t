@@ -6,7 +6,7 @@ use Pass;
 
 no_long_string();
 repeat_each(2);
-plan tests => repeat_each() * 49;
+plan tests => repeat_each() * 60;
 run_tests();
 
 __DATA__
@@ -211,5 +211,76 @@ location / { uwsgi_pass unix:$TEST_NGINX_HTML_DIR/app.sock; uwsgi_param APP_ENV 
 --- app: APP_ENV
 --- response_body
 APP_ENV=staging
+--- no_error_log eval
+qr/does nothing/
+
+
+
+=== TEST 17: each directive of uwsgi_pass that is lost is named
+--- http_config
+uwsgi_cache_path $TEST_NGINX_HTML_DIR/cache keys_zone=kept:64k;
+--- pass
+uwsgi_modifier1 5; uwsgi_modifier2 6;
+uwsgi_connect_timeout 1s; uwsgi_send_timeout 2s; uwsgi_read_timeout 3s;
+uwsgi_buffering off; uwsgi_buffer_size 8k; uwsgi_buffers 16 16k; uwsgi_busy_buffers_size 32k;
+uwsgi_max_temp_file_size 0; uwsgi_temp_file_write_size 64k;
+uwsgi_limit_rate 1m; uwsgi_force_ranges on;
+uwsgi_request_buffering off; uwsgi_pass_request_headers off; uwsgi_pass_request_body off;
+uwsgi_ignore_client_abort on;
+uwsgi_next_upstream off; uwsgi_next_upstream_tries 2; uwsgi_next_upstream_timeout 5s;
+uwsgi_intercept_errors on; uwsgi_ignore_headers Expires; uwsgi_hide_header X-A; uwsgi_pass_header X-B;
+uwsgi_bind 127.0.0.1; uwsgi_socket_keepalive on;
+uwsgi_cache kept;
+uwsgi_ssl_session_reuse off; uwsgi_ssl_protocols TLSv1.3; uwsgi_ssl_ciphers HIGH; uwsgi_ssl_name a;
+uwsgi_ssl_server_name on; uwsgi_ssl_verify on; uwsgi_ssl_verify_depth 2;
+uwsgi_ssl_trusted_certificate ca.pem; uwsgi_ssl_crl crl.pem;
+uwsgi_ssl_certificate a.pem; uwsgi_ssl_certificate_key a.key; uwsgi_ssl_password_file /dev/null;
+uwsgi_ssl_conf_command Options ServerPreference;
+--- app: REQUEST_METHOD
+--- response_body
+REQUEST_METHOD=GET
+--- grep_error_log eval
+qr/"uwsgi_\w+" does nothing .*? (?:write|location to) "\w+"/
+--- suppress_stderr
+--- grep_error_log_out eval
+my $where = 'does nothing in location "/", whose requests go by "forktail_pass"';
+my $lost = CORE::join '', map { qq{"uwsgi_$_" $where: write "forktail_$_"\n} } qw(
+    modifier1 modifier2 connect_timeout send_timeout read_timeout buffering buffer_size buffers
+    busy_buffers_size max_temp_file_size temp_file_write_size limit_rate force_ranges request_buffering
+    pass_request_headers pass_request_body ignore_client_abort next_upstream next_upstream_tries
+    next_upstream_timeout intercept_errors ignore_headers hide_header pass_header bind socket_keepalive
+    ssl_session_reuse ssl_protocols ssl_ciphers ssl_name ssl_server_name ssl_verify ssl_verify_depth
+    ssl_trusted_certificate ssl_crl ssl_certificate ssl_certificate_key ssl_conf_command
+);
+$lost .= qq{"uwsgi_cache" $where: leave this location to "uwsgi_pass"\n};
+$lost .= qq{"uwsgi_ssl_password_file" $where: write "forktail_ssl_password_file"\n};
+[$lost, '']
+
+
+
+=== TEST 18: what is stored, too
+--- pass
+uwsgi_store on;
+--- app: REQUEST_METHOD
+--- response_body
+REQUEST_METHOD=GET
+--- suppress_stderr
+--- grep_error_log eval
+qr/"uwsgi_store" does nothing .*? leave this location to "uwsgi_pass"/
+--- grep_error_log_out eval
+[<<'_EOC_', '']
+"uwsgi_store" does nothing in location "/", whose requests go by "forktail_pass": leave this location to "uwsgi_pass"
+_EOC_
+
+
+
+=== TEST 19: what says forktail's own value, or the same in forktail's words, is not
+--- pass
+uwsgi_buffer_size 4k; uwsgi_buffers 8 4k; uwsgi_next_upstream error timeout; uwsgi_ssl_protocols TLSv1.2 TLSv1.3;
+uwsgi_hide_header X-A; forktail_hide_header X-A; uwsgi_max_temp_file_size 0; forktail_max_temp_file_size 0;
+uwsgi_ssl_ciphers HIGH; forktail_ssl_ciphers HIGH; uwsgi_ssl_password_file /dev/null; forktail_ssl_password_file /dev/null;
+--- app: REQUEST_METHOD
+--- response_body
+REQUEST_METHOD=GET
 --- no_error_log eval
 qr/does nothing/

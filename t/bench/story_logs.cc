@@ -100,6 +100,7 @@ int main(int argc, char** argv) {
   File server(folder + "/forktail.json");
   File error(folder + "/error.log");
   Clock clock;
+  std::int64_t seq[9] = {};  // of each worker
   char line[2048];
   for (std::int64_t i = 0; i < requests; ++i) {
     const std::int64_t at = kMidnight + static_cast<std::int64_t>(static_cast<double>(i) * kDay /
@@ -131,7 +132,7 @@ int main(int argc, char** argv) {
               R"({"ts":"%s.%06dZ","level":"info","request_id":"%s","pid":%d,"tid":%d,"worker":%d,"gen":1,"seq":%)" PRId64
               R"(,"src":"orders.cc:88","msg":"%s"})"
               "\n",
-              clock.iso, fraction(at), id, 4700 + worker, 4700 + worker, worker, i * 3 + n + 1,
+              clock.iso, fraction(at), id, 4700 + worker, 4700 + worker, worker, ++seq[worker],
               texts[n]));
     }
     const std::int64_t end = at + micros;
@@ -145,7 +146,7 @@ int main(int argc, char** argv) {
             R"( 200","event":"request","method":"GET","path":"/orders?id=%)" PRId64
             R"(","status":200,"bytes":900,"queue_ms":0.702847,"read_ms":0.058277,"handle_ms":%.3f,"write_ms":0.156233})"
             "\n",
-            clock.iso, fraction(end), id, 4700 + worker, 4700 + worker, worker, i * 3 + 3, i, i,
+            clock.iso, fraction(end), id, 4700 + worker, 4700 + worker, worker, ++seq[worker], i, i,
             micros / 1000.0));
     access.add(
         line,

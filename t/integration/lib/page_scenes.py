@@ -347,6 +347,18 @@ def python_application(machine, block):
     bears_the_id(machine, block_that_begins("docs/recipes.md", "gunicorn").text, "gunicorn")
 
 
+def configured_logging(machine, block):
+    machine.write(f"{HOME}/settings.py", f"""
+import logging.config, sys
+sys.path.insert(0, "/usr/local/share/forktail/conf/examples")
+import python_logging
+{block.text}
+logging.config.dictConfig(LOGGING)
+python_logging.with_request_id(lambda environ, start: logging.getLogger("shop").info("here"))({{"REQUEST_ID": "of-this-request"}}, None)
+""")
+    assert machine.do(f"python3 {HOME}/settings.py").endswith(" INFO [of-this-request] shop: here\n")
+
+
 def node_application(machine, block):
     machine.write(f"{HOME}/hello.js", block.text)
     bears_the_id(machine, "node hello.js", "node")
@@ -413,6 +425,7 @@ BEFORE = {
 INSTEAD = {
     ("docs/operations.md", "sudo useradd"): installed_as_a_service,
     ("docs/recipes.md", "import logging"): python_application,
+    ("docs/recipes.md", "LOGGING"): configured_logging,
     ("docs/recipes.md", "const"): node_application,
     ("docs/recipes.md", "import com"): java_application,
     ("docs/recipes.md", "sed"): filter_of_fail2ban,

@@ -94,7 +94,7 @@ def text_shape(line):
     line = re.sub(r"\b[0-9a-f]{32}\b", "ID", line)
     line = re.sub(r"0x[0-9a-f]+", "ADDRESS", line)
     line = re.sub(r"\b\w{3}, \d\d \w{3} \d{4} [\d:]+ GMT|\b20\d\d-\d\d-\d\d[T ][\d:.]+(?:Z|\+00:00)?", "TIME", line)
-    line = re.sub(r"\b20\d\d/\d\d/\d\d [\d:]+", "TIME", line)
+    line = re.sub(r"\b20\d\d/\d\d/\d\d [\d:]+|\b\d\d/\w{3}/20\d\d(:\d\d){3} \+0000", "TIME", line)
     line = re.sub(r"\d+#\d+: \*\d+", "N", line)
     line = re.sub(r"\bpid( \d+)+", "pid N", line)
     line = re.sub(r"\b((?:of_|lost_)?(?:pid|worker)|tid|port|master|pthread_self|load_pid|random|descriptor|fd)([ :=]+)\d+", r"\1\2N", line)

@@ -87,6 +87,102 @@ struct Clock {
   }
 };
 
+struct Request {
+  std::int64_t number = 0;
+  std::int64_t at = 0;  // microseconds
+  std::int64_t end = 0;
+  int worker = 0;
+  char id[64] = {};
+};
+
+int fraction(std::int64_t time) { return static_cast<int>(time % 1'000'000); }
+
+class Day {
+ public:
+  explicit Day(const std::string& folder)
+      : access_(folder + "/access.json"),
+        server_(folder + "/forktail.json"),
+        error_(folder + "/error.log") {}
+
+  void add(const Request& request) {
+    clock_.set(request.at);
+    add_application_line(request, "begin");
+    add_application_line(request, "sold to a customer of the shop, who had asked for it twice");
+    clock_.set(request.end);
+    add_server_line(request);
+    add_access_line(request);
+    if (request.number % 10 == 0) {
+      add_error_line(request);
+    }
+  }
+
+ private:
+  // What all lines of the server begin with.
+  int begin_line(const Request& request, std::int64_t at) {
+    return std::snprintf(
+        line_, sizeof line_,
+        R"({"ts":"%s.%06dZ","level":"info","request_id":"%s","pid":%d,"tid":%d,"worker":%d,"gen":1,"seq":%)" PRId64,
+        clock_.iso, fraction(at), request.id, 4700 + request.worker, 4700 + request.worker,
+        request.worker, ++seq_[request.worker]);
+  }
+
+  void add_application_line(const Request& request, const char* text) {
+    const int begun = begin_line(request, request.at);
+    server_.add(line_, begun + std::snprintf(line_ + begun, sizeof line_ - begun,
+                                             R"(,"src":"orders.cc:88","msg":"%s"})"
+                                             "\n",
+                                             text));
+  }
+
+  void add_server_line(const Request& request) {
+    const int begun = begin_line(request, request.end);
+    server_.add(
+        line_,
+        begun +
+            std::snprintf(
+                line_ + begun, sizeof line_ - begun,
+                R"(,"msg":"GET /orders?id=%)" PRId64
+                R"( 200","event":"request","method":"GET","path":"/orders?id=%)" PRId64
+                R"(","status":200,"bytes":900,"queue_ms":0.702847,"read_ms":0.058277,"handle_ms":%.3f,"write_ms":0.156233})"
+                "\n",
+                request.number, request.number, (request.end - request.at) / 1000.0));
+  }
+
+  void add_access_line(const Request& request) {
+    const int millis = static_cast<int>((request.end - request.at) / 1000);
+    access_.add(
+        line_,
+        std::snprintf(
+            line_, sizeof line_,
+            R"({"ts":"%s+00:00","msec":%)" PRId64
+            R"(.%03d,"event":"access","request_id":"%s","id_source":"generated","client_id":"","trace_id":"","span_id":"","pid":8308,"connection":%)" PRId64
+            R"(,"connection_requests":1,"remote_addr":"192.0.2.10","server":"shop.example","host":"shop.example","protocol":"HTTP/1.1","method":"GET","path":"/orders?id=%)" PRId64
+            R"(","status":200,"bytes":900,"request_time":0.%03d,"queue_time":"0.000","upstream":"unix:/run/shop.sock","upstream_status":"200","upstream_connect_time":"0.000","upstream_header_time":"0.%03d","upstream_response_time":"0.%03d","user_agent":"curl/7.88.1"})"
+            "\n",
+            clock_.iso, request.end / 1'000'000, fraction(request.end) / 1000, request.id,
+            request.number, request.number, millis, millis, millis));
+  }
+
+  void add_error_line(const Request& request) {
+    error_.add(line_,
+               std::snprintf(line_, sizeof line_,
+                             "%s [warn] 8308#8308: *%" PRId64
+                             " an upstream response is buffered to a temporary file "
+                             "/var/lib/nginx/uwsgi/1/00/0000000001 while reading upstream, client: "
+                             "192.0.2.10, server: shop.example, request: \"GET /orders HTTP/1.1\", "
+                             "upstream: \"uwsgi://unix:/run/shop.sock:\", host: \"shop.example\", "
+                             "request_id: \"%s\"\n",
+                             clock_.slashed, request.number, request.id));
+  }
+
+  File access_;
+  File server_;
+  File error_;
+  Clock clock_;
+  std::int64_t seq_[9] = {};  // of each worker
+  char line_[2048];
+};
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -94,83 +190,29 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "story_logs FOLDER BYTES\n");
     return 2;
   }
-  const std::string folder = argv[1];
   const auto requests = static_cast<std::int64_t>(std::strtod(argv[2], nullptr) / kBytesOfARequest);
-  File access(folder + "/access.json");
-  File server(folder + "/forktail.json");
-  File error(folder + "/error.log");
-  Clock clock;
-  std::int64_t seq[9] = {};  // of each worker
-  char line[2048];
+  Day day(argv[1]);
   for (std::int64_t i = 0; i < requests; ++i) {
-    const std::int64_t at = kMidnight + static_cast<std::int64_t>(static_cast<double>(i) * kDay /
-                                                                  static_cast<double>(requests));
+    Request request;
+    request.number = i;
+    request.at = kMidnight + static_cast<std::int64_t>(static_cast<double>(i) * kDay /
+                                                       static_cast<double>(requests));
     const std::uint64_t bits = random_bits();
-    const int worker = static_cast<int>(bits % 8) + 1;
-    const int micros = 4'000 + static_cast<int>(bits >> 8U) % 9'000 * (bits % 2 == 0 ? 1 : -0);
+    request.worker = static_cast<int>(bits % 8) + 1;
+    request.end =
+        request.at + 4'000 + (bits % 2 == 0 ? static_cast<std::int64_t>(bits >> 8U) % 9'000 : 0);
     const bool foreign = i == requests * 3 / 4;
-    char id[64];
     if (foreign) {
-      std::snprintf(id, sizeof id, "order-%016" PRIx64, bits);
+      std::snprintf(request.id, sizeof request.id, "order-%016" PRIx64, bits);
     } else {
-      std::snprintf(id, sizeof id, "%012" PRIx64 "7%03x%016" PRIx64,
-                    static_cast<std::uint64_t>(at / 1000), static_cast<unsigned>(bits >> 52U),
-                    random_bits() >> 2U | UINT64_C(1) << 63U);
+      std::snprintf(request.id, sizeof request.id, "%012" PRIx64 "7%03x%016" PRIx64,
+                    static_cast<std::uint64_t>(request.at / 1000),
+                    static_cast<unsigned>(bits >> 52U), random_bits() >> 2U | UINT64_C(1) << 63U);
     }
     if (foreign || i == requests * 14 / 24) {
-      std::printf("%s\n", id);
+      std::printf("%s\n", request.id);
     }
-    clock.set(at);
-    const auto fraction = [](std::int64_t time) { return static_cast<int>(time % 1'000'000); };
-    const char* const texts[] = {"begin",
-                                 "sold to a customer of the shop, who had asked for it twice"};
-    for (int n = 0; n < 2; ++n) {
-      server.add(
-          line,
-          std::snprintf(
-              line, sizeof line,
-              R"({"ts":"%s.%06dZ","level":"info","request_id":"%s","pid":%d,"tid":%d,"worker":%d,"gen":1,"seq":%)" PRId64
-              R"(,"src":"orders.cc:88","msg":"%s"})"
-              "\n",
-              clock.iso, fraction(at), id, 4700 + worker, 4700 + worker, worker, ++seq[worker],
-              texts[n]));
-    }
-    const std::int64_t end = at + micros;
-    clock.set(end);
-    server.add(
-        line,
-        std::snprintf(
-            line, sizeof line,
-            R"({"ts":"%s.%06dZ","level":"info","request_id":"%s","pid":%d,"tid":%d,"worker":%d,"gen":1,"seq":%)" PRId64
-            R"(,"msg":"GET /orders?id=%)" PRId64
-            R"( 200","event":"request","method":"GET","path":"/orders?id=%)" PRId64
-            R"(","status":200,"bytes":900,"queue_ms":0.702847,"read_ms":0.058277,"handle_ms":%.3f,"write_ms":0.156233})"
-            "\n",
-            clock.iso, fraction(end), id, 4700 + worker, 4700 + worker, worker, ++seq[worker], i, i,
-            micros / 1000.0));
-    access.add(
-        line,
-        std::snprintf(
-            line, sizeof line,
-            R"({"ts":"%s+00:00","msec":%)" PRId64
-            R"(.%03d,"event":"access","request_id":"%s","id_source":"generated","client_id":"","trace_id":"","span_id":"","pid":8308,"connection":%)" PRId64
-            R"(,"connection_requests":1,"remote_addr":"192.0.2.10","server":"shop.example","host":"shop.example","protocol":"HTTP/1.1","method":"GET","path":"/orders?id=%)" PRId64
-            R"(","status":200,"bytes":900,"request_time":0.%03d,"queue_time":"0.000","upstream":"unix:/run/shop.sock","upstream_status":"200","upstream_connect_time":"0.000","upstream_header_time":"0.%03d","upstream_response_time":"0.%03d","user_agent":"curl/7.88.1"})"
-            "\n",
-            clock.iso, end / 1'000'000, fraction(end) / 1000, id, i, i, micros / 1000,
-            micros / 1000, micros / 1000));
-    if (i % 10 == 0) {
-      error.add(
-          line,
-          std::snprintf(
-              line, sizeof line,
-              "%s [warn] 8308#8308: *%" PRId64
-              " an upstream response is buffered to a temporary file "
-              "/var/lib/nginx/uwsgi/1/00/0000000001 while reading upstream, client: "
-              "192.0.2.10, server: shop.example, request: \"GET /orders HTTP/1.1\", upstream: "
-              "\"uwsgi://unix:/run/shop.sock:\", host: \"shop.example\", request_id: \"%s\"\n",
-              clock.slashed, i, id));
-    }
+    day.add(request);
   }
   return 0;
 }

@@ -117,12 +117,14 @@ def anchors(path):
 
 @pytest.mark.parametrize("path", pages(), ids=lambda path: path.name)
 def test_each_link_of_a_page_leads_somewhere(path):
-    for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
+    for text, target in re.findall(r"\[([^]]*)\]\(([^)\s]+)\)", path.read_text()):
         if "://" in target:
             continue
         name, _, anchor = target.partition("#")
         there = path.parent / name if name else path
         assert there.exists(), f"{path.name}: {target}"
+        file = re.fullmatch(r"`?(?:[\w-]+/)*([\w-]+\.\w+)`?", text)
+        assert not file or file[1] == there.name, f"{path.name}: {text} leads to {target}"
         assert not anchor or anchor in anchors(there), f"{path.name}: {target}"
 
 

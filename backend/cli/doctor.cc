@@ -157,7 +157,8 @@ void add_app_options(CLI::App& command, Options& options, CLI::Option*& app) {
   app =
       command.add_option("--app", options.app.app, "examine the application in this shared object")
           ->type_name("FILE");
-  command.add_option("--processes", options.app.processes, "how many workers to compare (2)")
+  command
+      .add_option("--processes", options.app.processes, "how many workers to compare (default 2)")
       ->needs(app)
       ->check(in_range(2, 64))
       ->type_name("N");
@@ -218,7 +219,7 @@ void add_doctor_command(CLI::App& forktail, int& exit_code) {
           [options](const std::string& text) {
             options->app.limit = options->pid.limit = parse_duration("timeout", text);
           },
-          "how long all of it may take (30s)")
+          "how long all of it may take (default 30s)")
       ->type_name("TIME");
   command->add_flag("--json", options->json, "print one JSON object");
   command->footer(

@@ -152,7 +152,8 @@ void add_slow_command(CLI::App& forktail, int& exit_code) {
   const auto options = std::make_shared<Options>();
   CLI::App* command =
       add(forktail, "slow", "the slowest requests, and where their time went", options);
-  add_duration(*command, "--over", options->over, "only those that took so long or longer");
+  add_duration(*command, "--over", options->over,
+               "only those that took so long or longer (default 0: all)");
   command->footer("Exit code: 0 found, 1 none, 2 the command line is wrong.");
   command->callback([options, &exit_code] { exit_code = run_slow(*options); });
 }
@@ -170,8 +171,9 @@ void add_at_command(CLI::App& forktail, int& exit_code) {
   CLI::App* command = add(forktail, "at", "the requests that were in flight at a time", options);
   command->add_option("TIME", options->time, "2026-11-28T06:00:03Z, 06:00:03, -10m, @1795845603.5")
       ->required();
-  add_duration(*command, "--around", options->around,
-               "also those that were in flight so long before or after");
+  add_duration(
+      *command, "--around", options->around,
+      "also those that were in flight so long before or after (default: as exact as TIME is)");
   command->footer("Exit code: 0 found, 1 none, 2 the command line is wrong.");
   command->callback([options, &exit_code] { exit_code = run_at(*options); });
 }

@@ -209,12 +209,15 @@ void add_request_command(CLI::App& forktail, int& exit_code) {
       ->option_text("ID");
   command->add_flag("-i,--include", options->include, "print the response's head too");
   command->add_flag("--keep", options->keep, "ask the server to keep the connection");
-  command->add_option("--repeat", options->repeat, "how often; with --keep on one connection")
+  command
+      ->add_option("--repeat", options->repeat,
+                   "how often (default 1); with --keep on one connection")
       ->option_text("N")
       ->check(CLI::Range(1, 1000000000));
   command
-      ->add_option("--timeout", options->timeout_seconds,
-                   "how long a whole response may take (ms, s, m, h; s without a unit; 30s)")
+      ->add_option(
+          "--timeout", options->timeout_seconds,
+          "how long a whole response may take (ms, s, m, h; s without a unit; default 30s)")
       ->option_text("DURATION")
       ->transform(duration())
       ->check(CLI::Range(0.001, 1e6));

@@ -121,10 +121,10 @@ server::Scheduling scheduling(const std::string& option, const std::string& text
 void declare_what(CLI::App& app, Options& options) {
   app.add_option("--app", options.app, "the application: path of a shared object (.so)")
       ->type_name("FILE");
-  app.add_option("-p,--processes,--workers", options.processes, "worker processes")
+  app.add_option("-p,--processes,--workers", options.processes, "worker processes (default 1)")
       ->check(in_range(1, 1000))
       ->type_name("N");
-  app.add_option("--threads", options.threads, "threads in each worker")
+  app.add_option("--threads", options.threads, "threads in each worker (default 1)")
       ->check(in_range(1, 1000))
       ->type_name("N");
   add(app, "--fork-mode", options.fork_mode, fork_mode,
@@ -146,9 +146,10 @@ void declare_sockets(CLI::App& app, Options& options) {
       ->allow_extra_args(false)  // or the configuration file would be another one
       ->type_name("ADDRESS");
   add(app, "--chmod-socket,--chmod", options.chmod_socket, optional_mode,
-      "mode of the unix sockets, such as 660")
+      "mode of the unix sockets, such as 660 (default: what the umask leaves)")
       ->type_name("MODE");
-  app.add_option("--chown-socket", options.chown_socket, "owner of the unix sockets")
+  app.add_option("--chown-socket", options.chown_socket,
+                 "owner of the unix sockets (default: who starts the server)")
       ->type_name("USER[:GROUP]");
   app.add_option("-l,--listen", options.listen,
                  "length of the listen queue (default: what the kernel allows)")
@@ -170,15 +171,14 @@ void declare_sockets(CLI::App& app, Options& options) {
 }
 
 void declare_limits(CLI::App& app, Options& options) {
-  add(app, "-b,--buffer-size", options.buffer_size, packet_size, "largest packet of variables")
+  add(app, "-b,--buffer-size", options.buffer_size, packet_size,
+      "largest packet of variables (default 65535, which is the most)")
       ->type_name("SIZE");
   add(app, "--body-limit", options.body_limit, parse_size,
       "largest body of a request (default 64m)")
       ->type_name("SIZE");
   add(app, "--post-buffering", options.post_buffering, parse_size,
-      "largest body that is kept in memory; a larger one goes to a temporary file in TMPDIR or "
-      "/tmp "
-      "(default 1m)")
+      "largest body that is kept in memory; a larger one goes to a temporary file (default 1m)")
       ->type_name("SIZE");
   add(app, "--socket-timeout", options.socket_timeout, parse_duration,
       "how long to wait for the web server while reading and writing (default 4s)")
@@ -198,18 +198,17 @@ void declare_limits(CLI::App& app, Options& options) {
       "how long a new binary may take to serve before the upgrade is given up (default 60s)")
       ->type_name("TIME");
   add(app, "--start-timeout", options.start_timeout, parse_duration,
-      "how long a generation, or a worker that is started later, may take to become ready before "
-      "it "
-      "is given up (default 60s; 0: for ever)")
+      "how long a generation, or a worker that is started later, may take to become ready (default "
+      "60s; 0: for ever)")
       ->type_name("TIME");
   add(app, "--harakiri", options.harakiri, parse_duration,
-      "how long a request may take before the application's on_timeout is called")
+      "how long a request may take before on_timeout is called (default 0: for ever)")
       ->type_name("TIME");
   add(app, "--harakiri-grace", options.harakiri_grace, parse_duration,
       "how much longer before its worker is killed (default 5s)")
       ->type_name("TIME");
   add(app, "--slow-request", options.slow_request, parse_duration,
-      "log a warning for each request that takes longer")
+      "log a warning for each request that takes longer (default 0: for none)")
       ->type_name("TIME");
   app.add_flag("--trust-header-id", options.trust_header_id,
                "take the id from X-Request-ID when the web server sends no REQUEST_ID");
@@ -220,17 +219,17 @@ void declare_workers(CLI::App& app, Options& options) {
       "replace a worker after so many requests (default 0: never)")
       ->type_name("N");
   add(app, "--max-requests-delta", options.max_requests_delta, parse_count,
-      "a random part of this is added for each worker")
+      "a random part of this is added to max-requests for each worker (default 0)")
       ->type_name("N");
   add(app, "--max-worker-lifetime", options.max_worker_lifetime, parse_duration,
-      "replace a worker after this time")
+      "replace a worker after this time (default 0: never)")
       ->type_name("TIME");
   add(app, "--reload-on-rss", options.reload_on_rss, parse_megabytes,
       "replace a worker that has more memory than this; without a unit it is megabytes, as with "
-      "uWSGI")
+      "uWSGI (default 0: never)")
       ->type_name("SIZE");
   app.add_option("--cheaper", options.cheaper,
-                 "fewest workers; more are started, up to `processes`, as the load asks for them")
+                 "fewest workers; up to `processes` as the load asks (default: always as many)")
       ->check(in_range(1, 1000))
       ->type_name("N");
   app.add_option("--cheaper-initial", options.cheaper_initial,
@@ -245,9 +244,11 @@ void declare_workers(CLI::App& app, Options& options) {
 
 void declare_process(CLI::App& app, Options& options) {
   app.add_option("--uid", options.uid, "user to become once the sockets are bound");
-  app.add_option("--gid", options.gid, "group to become once the sockets are bound");
+  app.add_option("--gid", options.gid,
+                 "group to become once the sockets are bound (default: that of uid)");
   app.add_flag("--allow-root", options.allow_root, "let the application run as root");
-  add(app, "--umask", options.umask, optional_mode, "umask of all processes")->type_name("MODE");
+  add(app, "--umask", options.umask, optional_mode, "umask of processes (default: the caller's)")
+      ->type_name("MODE");
   app.add_option("--chdir", options.chdir,
                  "directory to change to before the application is loaded")
       ->type_name("DIR");
@@ -266,7 +267,7 @@ void declare_process(CLI::App& app, Options& options) {
                  "address that gives one JSON object to whoever connects (uWSGI's format)")
       ->type_name("ADDRESS");
   add(app, "--chmod-stats", options.chmod_stats, optional_mode,
-      "mode of the stats socket, such as 660")
+      "mode of the stats socket, such as 660 (default: what the umask leaves)")
       ->type_name("MODE");
   app.add_option("--stats-http", options.stats_http,
                  "address for HTTP: / gives the JSON object, /metrics Prometheus text")

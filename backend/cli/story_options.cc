@@ -4,10 +4,13 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <string>
+#include <system_error>
 
 #include "story/text.h"
 
@@ -118,6 +121,14 @@ story::Sources open_logs(const StoryOptions& options, const char* command, bool 
   story::Discovery found = story::discover(paths, with_rotated);
   for (const std::string& trouble : found.troubles) {
     fmt::print(stderr, "forktail {}: {}\n", command, story::printable(trouble, 500));
+  }
+  const std::string denied = std::generic_category().message(EACCES);
+  if (std::any_of(found.troubles.begin(), found.troubles.end(),
+                  [&](const std::string& trouble) { return trouble.ends_with(denied); })) {
+    fmt::print(stderr,
+               "forktail {}: use sudo, or join the group that may read them (for /var/log, mostly "
+               "adm)\n",
+               command);
   }
   if (found.sources.empty()) {
     fmt::print(stderr, "forktail {}: there are no logs to read: name some with --logs PATH\n",

@@ -128,7 +128,7 @@ Told find_and_tell(const Options& options, const story::Sources& sources,
   clear_progress();
   Told told;
   told.reading.reports = found.reports;
-  if (found.scanned) {
+  if (found.scanned && !sources.empty()) {
     fmt::print(stderr,
                "forktail trace: nothing stands where the id's time says: read everything\n");
   }
@@ -182,7 +182,7 @@ int run(const Options& options) {
   if (options.follow) {
     found = follow(sources, *query, find) || found;
   }
-  if (!found) {
+  if (!found && !sources.empty()) {
     fmt::print(stderr, "forktail trace: {} log(s) hold no request with the id {}\n", sources.size(),
                options.id);
   }

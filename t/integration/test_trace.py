@@ -130,6 +130,17 @@ def test_rotated_and_packed_logs_are_read_too(forktail_logs, tmp_path):
     assert "answered 200 in 16 ms by worker 3" in out
 
 
+def test_each_hop_of_a_request_is_told_the_outermost_first(forktail_logs, tmp_path):
+    line = json.loads((STORY / "endings" / "answered" / "access.json").read_text().splitlines()[0])
+    for hop, end, took, client in (("inner", 0.075, 0.070, "10.0.0.1"), ("outer", 0.080, 0.080, "192.0.2.10")):
+        (tmp_path / hop).mkdir()
+        line.update(msec=round(line["msec"] // 1 + end, 3), request_time=took, remote_addr=client, pid=len(client))
+        (tmp_path / hop / "access.json").write_text(json.dumps(line) + "\n")
+    told = forktail_logs("trace", line["request_id"], "--logs", "inner", "outer", "--json").stdout
+    assert [(request["client"], request["duration_ms"]) for request in json.loads(told)["requests"]] == [
+        ("192.0.2.10", 80.0), ("10.0.0.1", 70.0)]
+
+
 def test_what_can_not_be_read_is_said_and_the_rest_is_read(forktail_logs, tmp_path):
     with gzip.open(tmp_path / "cut.log.gz", "wb") as packed:
         packed.write((STORY / "endings" / "answered" / "access.json").read_bytes())
@@ -139,6 +150,18 @@ def test_what_can_not_be_read_is_said_and_the_rest_is_read(forktail_logs, tmp_pa
                            STORY / "endings" / "answered" / "forktail.json")
     assert "missing.log: No such file or directory" in result.stderr
     assert "cut.log.gz: ends in the middle of its compressed data" in result.stderr
+
+
+def test_logs_that_only_others_may_read_are_named_with_the_cure(forktail, environment, tmp_path):
+    as_nobody = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
+    (tmp_path / "logs").mkdir(mode=0)
+    tmp_path.chmod(0o755)
+    result = subprocess.run([forktail, "trace", "f" * 32, "--logs", "logs"], cwd=tmp_path, text=True, capture_output=True,
+                            env={**environment, "LC_ALL": "C"}, timeout=LIMIT, check=False, **as_nobody)
+    assert (result.returncode, result.stdout) == (1, ""), result.stderr
+    told = [line.partition(": ")[2] for line in result.stderr.splitlines()]
+    assert told == ["logs: Permission denied", "use sudo, or join the group that may read them (for /var/log, mostly adm)",
+                    "there are no logs to read: name some with --logs PATH"]
 
 
 def test_an_id_of_nobody_is_exit_code_1_and_a_bad_one_2(forktail_logs):

@@ -68,6 +68,17 @@ def test_a_request_that_never_shows_in_the_servers_log_is_named(run, logs):
     assert f"{lost}  502" in run("verify", "--logs", logs.path, code=1)
 
 
+def test_an_id_of_any_form_is_named_out_of_a_log_of_any_format(run, tmp_path):
+    (tmp_path / "access.log").write_text("".join(
+        f'192.0.2.10 [28/Nov/2026:06:00:0{n} +0000] "GET /orders/{n} HTTP/1.1" 502 0.016 balancer-000{n} accepted\n' for n in range(9)))
+    (tmp_path / "app.json").write_text("".join(
+        f'{{"ts":"2026-11-28T06:00:0{n}.001Z","request_id":"balancer-000{n}","msg":"begin"}}\n' for n in range(9) if n != 4))
+    log_format = '$remote_addr [$time_local] "$request" $status $request_time $forktail_id $forktail_id_source'
+    found = json.loads(run("verify", "--log-format", log_format, "--logs", tmp_path, "--json", code=1))
+    assert [(case["request_id"], case["status"]) for case in found["without_app_lines"]["cases"]] == [("balancer-0004", 502)]
+    assert (found["requests"], found["with_app_lines"]) == (9, 8)
+
+
 def test_a_workers_lines_without_a_request_are_named(run, logs):
     lines = logs.lines("access.json")
     logs.write("access.json", lines[:5] + lines[6:])

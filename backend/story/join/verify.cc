@@ -28,8 +28,8 @@ constexpr Micros kEdge = 2 * kSecond;
 
 class Verifier {
  public:
-  Verifier(const Sources& sources, std::size_t most_cases)
-      : sources_(sources), most_cases_(most_cases) {}
+  Verifier(const Sources& sources, const ReaderOptions& reader, std::size_t most_cases)
+      : sources_(sources), reader_(reader), most_cases_(most_cases) {}
 
   bool take(const Event& event, bool ended) {
     ++result_.lines;
@@ -147,8 +147,7 @@ class Verifier {
     if (!lines.next(line)) {
       return {};
     }
-    static const ReaderOptions options;
-    const auto event = Reader(options).read(line.text);
+    const auto event = Reader(reader_).read(line.text);
     return event ? event->id : std::string();
   }
 
@@ -183,6 +182,7 @@ class Verifier {
   static constexpr std::size_t kMostProcesses = 10'000;
 
   const Sources& sources_;
+  const ReaderOptions& reader_;
   std::size_t most_cases_;
   int source_ = -1;
   Tally tally_;
@@ -199,7 +199,7 @@ bool Verification::good() const {
 }
 
 Verification verify(const Sources& sources, const WalkOptions& options, std::size_t most_cases) {
-  Verifier verifier(sources, most_cases);
+  Verifier verifier(sources, options.reader, most_cases);
   const Walked walked =
       walk(sources, options, [&](Event& event, bool ended) { return verifier.take(event, ended); });
   Verification result = verifier.finish();

@@ -16,6 +16,41 @@ constexpr std::string_view kTextMark = "\trecovered=true\n";
 
 constexpr std::size_t kNumberAndMark = 20 + 20;
 
+struct Block {
+  std::string_view bytes;
+  std::uint32_t lines;
+};
+
+// How lines become a block: in `room`, of so many bytes at most, each with a mark or none.
+struct Composing {
+  Format format;
+  char* room;
+  std::size_t limit;
+  bool marked;
+};
+
+// Composes the records of `group` from `offset` on as the lines after number `seq`, as many of them
+// as may go out at once.
+Block compose(const Group& group, std::size_t& offset, std::uint64_t seq,
+              const Composing& how) noexcept {
+  const std::string_view end = how.format == Format::json ? kJsonMark : kTextMark;
+  const std::size_t replaced = how.format == Format::json ? 2 : 1;  // `}` and the line feed
+  char* to = how.room;
+  std::uint32_t lines = 0;
+  for (std::size_t next = offset;; offset = next) {
+    const auto [head, tail] = group.at(next);
+    const auto size = static_cast<std::size_t>(to - how.room);
+    if (head.empty() || tail.size() < replaced ||
+        size + head.size() + tail.size() + kNumberAndMark > how.limit) {
+      return {{how.room, size}, lines};
+    }
+    to = std::ranges::copy(head, to).out;
+    to = std::to_chars(to, to + kNumberAndMark, seq + ++lines).ptr;
+    to = std::ranges::copy(how.marked ? tail.substr(0, tail.size() - replaced) : tail, to).out;
+    to = how.marked ? std::ranges::copy(end, to).out : to;
+  }
+}
+
 std::int64_t nanoseconds(std::chrono::steady_clock::time_point time) {
   return time.time_since_epoch() / std::chrono::nanoseconds(1);
 }
@@ -80,28 +115,10 @@ bool Sink::append(const Event& event, const Line& line) noexcept {
   return true;
 }
 
-// Composes the records from `offset` on as the lines after `order`'s last one, as many of them as
-// may go out at once.
-Sink::Block Sink::compose(const Group& group, std::size_t& offset, const Order& order,
-                          bool marked) const noexcept {
-  const std::size_t line_limit = line_limit_.load(std::memory_order_relaxed);
-  const std::size_t limit = line_limit < kMaxLine ? line_limit : kBlock;
-  const std::string_view end = format_ == Format::json ? kJsonMark : kTextMark;
-  const std::size_t replaced = format_ == Format::json ? 2 : 1;  // `}` and the line feed
-  char* const begin = block_.get();
-  char* to = begin;
-  std::uint32_t lines = 0;
-  for (std::size_t next = offset;; offset = next) {
-    const auto [head, tail] = group.at(next);
-    if (head.empty() || tail.size() < replaced ||
-        static_cast<std::size_t>(to - begin) + head.size() + tail.size() + kNumberAndMark > limit) {
-      return {{begin, static_cast<std::size_t>(to - begin)}, lines};
-    }
-    to = std::ranges::copy(head, to).out;
-    to = std::to_chars(to, to + kNumberAndMark, order.seq + ++lines).ptr;
-    to = std::ranges::copy(marked ? tail.substr(0, tail.size() - replaced) : tail, to).out;
-    to = marked ? std::ranges::copy(end, to).out : to;
-  }
+// A pipe takes no more than a line in one piece.
+std::size_t Sink::block_limit() const noexcept {
+  const std::size_t line_limit = file_.line_limit();
+  return line_limit < kMaxLine ? line_limit : kBlock;
 }
 
 // In one piece, or where the log is a pipe in pieces that do not tear.
@@ -111,10 +128,11 @@ void Sink::write_out(Group& group, Order& order, bool marked) noexcept {
   }
   std::uint32_t left = group.lines();
   if (report_loss()) {
-    group.note_writing(file_end(descriptor_));
+    group.note_writing(file_end(file_.descriptor()));
     std::size_t offset = 0;
     for (bool whole = true; whole;) {
-      const Block block = compose(group, offset, order, marked);
+      const Block block =
+          compose(group, offset, order.seq, {format_, block_.get(), block_limit(), marked});
       const std::uint32_t written = block.lines > 0 ? put(order, block.bytes, block.lines) : 0;
       left -= std::min(left, written);
       whole = written > 0 && written == block.lines;
@@ -132,12 +150,13 @@ void Sink::forget_written(Group& group, Order& order) const noexcept {
   if (group.empty() || !behind) {
     return;
   }
-  const int file = behind.same_file(file_end(previous_)) ? previous_ : descriptor_;
+  const int file = file_.descriptor_of(behind);
   if (!behind.same_file(file_end(file))) {
     return;
   }
   std::size_t offset = 0;
-  const Block block = compose(group, offset, order, false);
+  const Block block =
+      compose(group, offset, order.seq, {format_, block_.get(), block_limit(), false});
   const std::uint32_t written = lines_written_since(file, behind.size, block.bytes);
   order.seq += written;
   group.drop_first(written);

@@ -27,6 +27,7 @@
 #include "log/events.h"
 #include "log/group.h"
 #include "log/line.h"
+#include "log/log_file.h"
 #include "log/order.h"
 #include "log/system.h"
 
@@ -109,7 +110,7 @@ class Sink final : public spdlog::sinks::sink {
   // writes there any more, which leaves whole lines only.
   bool reopen_and_keep() noexcept;
   void forget_previous() noexcept;
-  [[nodiscard]] bool keeps_previous() const noexcept { return previous_ >= 0; }
+  [[nodiscard]] bool keeps_previous() const noexcept { return file_.keeps_previous(); }
 
   // reopen() if the target's path no longer names the open file; false only if that fails.
   bool reopen_if_moved() noexcept;
@@ -122,43 +123,34 @@ class Sink final : public spdlog::sinks::sink {
   // From now on they are added there as well, where other processes see them.
   void count_drops_in(std::atomic<std::uint64_t>& counter) noexcept { shared_dropped_ = &counter; }
 
-  [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
+  [[nodiscard]] int descriptor() const noexcept { return file_.descriptor(); }
   // As it was given, made absolute: the working directory may change.
-  [[nodiscard]] const std::string& target() const noexcept { return target_; }
+  [[nodiscard]] const std::string& target() const noexcept FORKTAIL_LIFETIMEBOUND {
+    return file_.target();
+  }
   // The constructor made the file, as root.
-  [[nodiscard]] bool made() const noexcept { return made_; }
+  [[nodiscard]] bool made() const noexcept { return file_.made(); }
 
  private:
   // Room for the lines of a group with their numbers and marks.
   static constexpr std::size_t kBlock = 2 * Group::kCapacity;
   static constexpr std::size_t kMarkRoom = 20;
 
-  void close_previous() noexcept;
   void emit(Event& event, spdlog::level::level_enum level) noexcept;
   static void adopt_context(Event& event) noexcept;
   void sign(Event& event, spdlog::level::level_enum level) const noexcept;
   bool report_loss() noexcept;
   bool append(const Event& event, const Line& line) noexcept;
-  struct Block {
-    std::string_view bytes;
-    std::uint32_t lines;
-  };
-  Block compose(const Group& group, std::size_t& offset, const Order& order,
-                bool marked) const noexcept;
+  [[nodiscard]] std::size_t block_limit() const noexcept;
   void forget_written(Group& group, Order& order) const noexcept;
   void write_out(Group& group, Order& order, bool marked) noexcept;
   bool put_line(Line& line) noexcept;
   std::uint32_t put(Order& order, std::string_view bytes, std::uint32_t lines) noexcept;
   void drop(Order& order, std::uint32_t lines) noexcept;
 
-  const std::string target_;
+  LogFile file_;
   const Format format_;
   System& system_;
-  const mode_t mode_;  // of a file that is created anew
-  bool made_ = false;
-  const int descriptor_;
-  int previous_ = -1;
-  std::atomic<std::size_t> line_limit_;
   std::atomic<spdlog::level::level_enum> server_level_ = spdlog::level::trace;
   Identity identity_;
   std::atomic<std::uint64_t> dropped_ = 0;

@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <memory>
+#include <stdexcept>
 #include <vector>
 
 #include "server/dispatch/kept_table.h"
@@ -19,6 +21,32 @@ TEST(KeptTable, IsEmptyAtFirst) {
     EXPECT_EQ(table.holder(slot), KeptTable::kFree);
     EXPECT_EQ(table.descriptor(slot), 100 + static_cast<int>(slot));
   }
+}
+
+TEST(KeptTable, MemoryThatIsSomethingElseIsNotJoined) {
+  const KeptNumbers numbers{100, 3};
+  KeptTable table(numbers, 2);
+  const auto join = [&](KeptNumbers as, int seats) {
+    const KeptTable joined(dup(table.memfd()), as, seats);
+  };
+  EXPECT_NO_THROW(join(numbers, 2));
+  EXPECT_THROW(join({100, 2}, 2), std::runtime_error);
+  EXPECT_THROW(join(numbers, 1), std::runtime_error);
+  const std::uint32_t other = 0;
+  ASSERT_EQ(pwrite(table.memfd(), &other, sizeof(other), 0), sizeof(other));
+  EXPECT_THROW(join(numbers, 2), std::runtime_error);
+  table.restore_board();
+  EXPECT_NO_THROW(join(numbers, 2));
+}
+
+TEST(KeptTable, OnlyASlotThatWasTakenIsSound) {
+  KeptTable table({100, 3}, 2);
+  EXPECT_FALSE(table.sound({0, 1}));
+  const auto id = table.allocate(kA);
+  ASSERT_TRUE(id);
+  EXPECT_TRUE(table.sound(*id));
+  EXPECT_FALSE(table.sound({3, 1})) << "there is no such slot";
+  EXPECT_FALSE(table.sound({id->slot, id->version + 1})) << "of a free slot";
 }
 
 TEST(KeptTable, AFullTableHasNoRoomUntilASlotIsFreed) {

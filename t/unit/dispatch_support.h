@@ -58,6 +58,8 @@ class StepWorker {
   // The next connection, with what came through it.
   std::string next() { return ask("next"); }
   void kill() { child_.kill(); }
+  // Waits for its end; 128 + N after signal N.
+  int join() { return child_.join(); }
 
  private:
   int obey(DispatchShare& share, ReadyList&& ready) {

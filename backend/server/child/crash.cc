@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "log/thread_ids.h"
+#include "server/os/require.h"
 #include "server/os/stack_trace.h"
 
 namespace forktail::server {
@@ -72,6 +73,9 @@ void report(const void* signal_context) {
   if (cause.si_code > 0) {
     address.add_address(cause.si_addr);
     message.add(" at address ").add(address.view());
+  }
+  if (const char* what = unmet(); cause.si_signo == SIGABRT && what != nullptr) {
+    message.add(": ").add(what);
   }
   const auto write = [&](log::Field::List stack) {
     const std::array<log::Field, 3> fields{

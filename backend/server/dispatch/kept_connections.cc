@@ -68,6 +68,7 @@ void KeptConnections::admit(int seat) {
        ++i) {
     stale.descriptor.reset();
   }
+  share_.kept.restore_board();
   occupied_[static_cast<std::size_t>(seat)] = true;
   restore_occupied();
 }
@@ -130,7 +131,7 @@ std::vector<bool> KeptConnections::resume(
   for (std::uint32_t slot = 0; slot < held_.size(); ++slot) {
     const KeptId id = share_.kept.current(slot);
     const int thread = ReadyList::thread_of(share_.kept.holder(slot));
-    if (!held_by(seat, slot) || !has(id) || thread >= threads) {
+    if (!held_by(seat, slot) || !has(id) || !share_.kept.sound(id) || thread >= threads) {
       continue;
     }
     if (resumable(thread, has_input(held_[slot].descriptor.get()))) {
@@ -194,13 +195,13 @@ void KeptConnections::read_mail() {
     if (taken == Mailboxes::Taken::nothing) {
       return;
     }
-    if (taken == Mailboxes::Taken::nonsense && mail.sender == 0) {
+    if (taken == Mailboxes::Taken::empty && mail.sender == 0) {
       deaf_ = true;
       sink_.write(log::EventKind::keepalive_off, {},
                   "the workers' mailbox was shut down, which the application must have done: new "
                   "connections are not kept until a reload",
                   {{"reason", "the application has shut down the workers' mailbox"}});
-    } else if (taken == Mailboxes::Taken::nonsense || !take_in(mail)) {
+    } else if (taken != Mailboxes::Taken::letter || !take_in(mail)) {
       liars_.push_back(mail.sender);
     }
     mail.descriptor.reset();

@@ -1,9 +1,17 @@
 #include "server/dispatch/kept_table.h"
 
 #include <algorithm>
+#include <stdexcept>
 #include <string>
 
 namespace forktail::server {
+
+namespace {
+
+constexpr std::uint32_t kTableMagic = 0x666b6b74;  // "fkkt"
+constexpr std::uint32_t kSlotMagic = 0x666b6b73;   // "fkks"
+
+}  // namespace
 
 std::size_t KeptTable::size_for(int capacity, int seats) {
   return sizeof(Board) + (sizeof(Slot) + sizeof(PeerText)) * static_cast<std::size_t>(capacity) +
@@ -13,12 +21,26 @@ std::size_t KeptTable::size_for(int capacity, int seats) {
 KeptTable::KeptTable(KeptNumbers numbers, int seats)
     : numbers_(numbers),
       seats_(seats),
-      memory_("kept connections", size_for(numbers.count, seats)) {}
+      memory_("kept connections", size_for(numbers.count, seats)) {
+  restore_board();
+}
 
 KeptTable::KeptTable(int memfd, KeptNumbers numbers, int seats)
     : numbers_(numbers),
       seats_(seats),
-      memory_("kept connections", size_for(numbers.count, seats), Descriptor(memfd)) {}
+      memory_("kept connections", size_for(numbers.count, seats), Descriptor(memfd)) {
+  if (board().magic != kTableMagic || board().capacity != capacity() || board().seats != seats_) {
+    throw std::runtime_error(
+        "the memory that was inherited as the kept connections is something else; the master and "
+        "its workers must be of one build");
+  }
+}
+
+void KeptTable::restore_board() {
+  board().magic = kTableMagic;
+  board().capacity = capacity();
+  board().seats = seats_;
+}
 
 std::optional<KeptId> KeptTable::allocate(std::uint32_t owner) {
   for (std::uint32_t slot = 0; slot < static_cast<std::uint32_t>(capacity()); ++slot) {
@@ -29,6 +51,7 @@ std::optional<KeptId> KeptTable::allocate(std::uint32_t owner) {
       at(slot).given_back = false;
       at(slot).fresh = true;
       at(slot).tls = false;
+      at(slot).magic.store(kSlotMagic, std::memory_order_relaxed);
       return KeptId{slot, version};
     }
   }
@@ -69,6 +92,11 @@ TlsPeer KeptTable::peer(KeptId id) const {
   const PeerText& text = peer_text(id.slot);
   const std::size_t size = std::min<std::size_t>(text.size, text.subject.size());
   return {text.last, std::string(text.subject.data(), size)};
+}
+
+bool KeptTable::sound(KeptId id) const {
+  return id.slot < static_cast<std::uint32_t>(capacity()) && id.version % 2 == 1 &&
+         at(id.slot).magic.load(std::memory_order_relaxed) == kSlotMagic;
 }
 
 void KeptTable::set_peers_keep(bool keep) {

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "forktail/api.h"
 #include "server/dispatch/kept_numbers.h"
 #include "server/dispatch/tls_queue.h"
 #include "server/os/shared_flag.h"
@@ -33,7 +34,7 @@ class KeptTable {
   // In a process that was exec'ed.
   KeptTable(int memfd, KeptNumbers numbers, int seats);
 
-  [[nodiscard]] const KeptNumbers& numbers() const { return numbers_; }
+  [[nodiscard]] const KeptNumbers& numbers() const FORKTAIL_LIFETIMEBOUND { return numbers_; }
   [[nodiscard]] int capacity() const { return numbers_.count; }
   [[nodiscard]] int seats() const { return seats_; }
   [[nodiscard]] int memfd() const { return memory_.memfd(); }
@@ -62,6 +63,11 @@ class KeptTable {
   void release(KeptId id, std::int64_t deadline_ns, bool fresh);
   // owned -> free.
   void free(KeptId id);
+
+  // It is one that an owner has made: what must hold of each that is claimed or given back.
+  [[nodiscard]] bool sound(KeptId id) const;
+  // In the master: writes again what the memory is, for a worker that is about to join.
+  void restore_board();
 
   [[nodiscard]] std::int64_t deadline_ns(std::uint32_t slot) const { return at(slot).deadline_ns; }
   [[nodiscard]] bool fresh(std::uint32_t slot) const { return at(slot).fresh; }
@@ -96,14 +102,20 @@ class KeptTable {
     std::atomic<std::int64_t> deadline_ns;
     SharedFlag fresh;
     SharedFlag given_back;
-    SharedFlag tls;  // there is a PeerText of it
+    SharedFlag tls;                    // there is a PeerText of it
+    std::atomic<std::uint32_t> magic;  // since the slot was taken the first time
   };
   struct PeerText {
     SharedFlag last;
     std::uint16_t size;
     std::array<char, TlsPeer::kMostSubject> subject;
   };
+  // What the memory is, written by the one that makes it and checked by each process that joins;
+  // and what changes seldom.
   struct alignas(64) Board {
+    std::uint32_t magic;
+    std::int32_t capacity;
+    std::int32_t seats;
     SharedFlag peers_keep;
     std::atomic<std::uint32_t> closed;
   };

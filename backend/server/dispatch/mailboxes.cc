@@ -15,7 +15,10 @@ namespace forktail::server {
 
 namespace {
 
+constexpr std::uint32_t kMailMagic = 0x666b6d6c;  // "fkml"
+
 struct MailFrame {
+  std::uint32_t magic;
   MailKind kind;
   KeptId id;
   std::int32_t seat;
@@ -59,7 +62,7 @@ std::vector<int> Mailboxes::descriptors() const {
 int Mailboxes::incoming(int seat) const { return ends_[static_cast<std::size_t>(seat) * 2].get(); }
 
 bool Mailboxes::post(int seat, const Mail& mail, int descriptor) const {
-  const MailFrame frame{mail.kind, mail.id, mail.seat};
+  const MailFrame frame{kMailMagic, mail.kind, mail.id, mail.seat};
   return send_message(ends_[static_cast<std::size_t>(seat) * 2 + 1].get(),
                       std::as_bytes(std::span(&frame, 1)), descriptor);
 }
@@ -76,10 +79,14 @@ Mailboxes::Taken Mailboxes::take(int seat, Mail& mail) const {
   if (size < 0) {
     return Taken::nothing;
   }
+  if (size == 0) {
+    return Taken::empty;
+  }
   mail.kind = frame.kind;
   mail.id = frame.id;
   mail.seat = frame.seat;
-  const bool whole = size == sizeof(frame) && frame.kind <= MailKind::abandoned;
+  const bool whole =
+      size == sizeof(frame) && frame.magic == kMailMagic && frame.kind <= MailKind::abandoned;
   return whole ? Taken::letter : Taken::nonsense;
 }
 

@@ -50,8 +50,9 @@ class Mailboxes {
   // The master has room for a letter, as far as nobody else takes it.
   [[nodiscard]] bool master_has_room() const;
 
-  // The next mail of a seat. `nonsense` is what no process of the server sends.
-  enum class Taken { letter, nonsense, nothing };
+  // The next mail of a seat. `nonsense` is what no process of the server sends; `empty` has not a
+  // byte, as all have that come out of a mailbox which was shut down.
+  enum class Taken { letter, nonsense, empty, nothing };
   Taken take(int seat, Mail& mail) const;
   [[nodiscard]] int incoming(int seat) const;
 

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "server/dispatch/orders.h"
+#include "server/os/require.h"
 
 namespace forktail::server {
 
@@ -214,6 +215,7 @@ Claim ReadyList::claim_kept(KeptId id, int thread) {
   if (!share_.kept.claim(id, owner(seat_, thread))) {
     return {};
   }
+  require(share_.kept.sound(id), "a kept connection that nobody has made");
   if (!fetch(id)) {
     sink_.write(log::EventKind::connection_lost, {},
                 fmt::format("connection {} was announced but never came; closing it", id.slot),
@@ -249,9 +251,11 @@ bool ReadyList::fetch(KeptId id) {
 void ReadyList::take_mail() {
   const std::lock_guard<std::mutex> lock(mutex_);
   Mail mail;
-  while (share_.mailboxes.take(seat_, mail) == Mailboxes::Taken::letter) {
+  Mailboxes::Taken taken{};
+  while ((taken = share_.mailboxes.take(seat_, mail)) == Mailboxes::Taken::letter) {
     install(mail);
   }
+  require(taken != Mailboxes::Taken::nonsense, "a letter that no process of the server sends");
 }
 
 void ReadyList::install(Mail& mail) {
@@ -337,6 +341,9 @@ void ReadyList::pass_on(const Mail& mail, int descriptor) const {
 
 void ReadyList::keep(Claim& claim, bool fresh) {
   const KeptId id = *claim.kept;
+  require(share_.kept.sound(id) && share_.kept.is_current(id) &&
+              seat_of(share_.kept.holder(id.slot)) == seat_,
+          "a kept connection that is given back by another than its owner");
   const auto deadline = Clock::now() + (fresh ? silence_ : keepalive_);
   share_.kept.release(id, deadline.time_since_epoch() / std::chrono::nanoseconds(1), fresh);
   // From here on it may be anybody's.

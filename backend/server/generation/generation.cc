@@ -10,8 +10,10 @@
 #include <system_error>
 #include <utility>
 
+#include "server/child/refork.h"
 #include "server/child/template.h"
 #include "server/child/worker.h"
+#include "server/os/listen_queue.h"
 #include "server/shared/describe.h"
 
 namespace forktail::server {
@@ -41,11 +43,13 @@ Generation::Generation(int number, Options options, std::vector<int> listeners, 
       sink_(sink),
       slots_(seats_for(options_), options_.threads),
       kept_connections_(std::move(listeners), numbers, seats_for(options_), sink),
-      harakiri_(options_, slots_),
       cheaper_(options_, slots_),
       group_pace_(options_.log_groups ? kGroupPace : milliseconds(0)),
       wanted_(first_workers(options_)),
-      workers_(slots_) {
+      workers_(slots_),
+      lines_(sink, slots_, workers_),
+      deadlines_(options_, slots_, template_, workers_, lines_, sink),
+      refork_(options_, workers_, sink) {
   if (options_.log_groups) {
     log_groups_.emplace(slots_.seats(), slots_.threads());
   }
@@ -157,7 +161,7 @@ void Generation::end_liars() {
 
 // A process that sends what none of the server's sends is not the one that was started.
 void Generation::end_liar(int worker) {
-  tell_of(EventKind::worker_killed, worker, "killing {}: {}", "it sent what no worker sends");
+  lines_.tell(EventKind::worker_killed, worker, "killing {}: {}", "it sent what no worker sends");
   workers_.kill(worker);
 }
 
@@ -229,7 +233,7 @@ void Generation::on_worker_message(int worker, const Message& message) {
   }
   if (message.type == MessageType::ready) {
     process->ready = true;
-    tell_of(EventKind::worker_ready, worker, "{} ready");
+    lines_.tell(EventKind::worker_ready, worker, "{} ready");
     if (slots_.board().retiring == worker) {
       slots_.board().retiring = 0;
     }
@@ -244,10 +248,10 @@ void Generation::on_worker_message(int worker, const Message& message) {
       note_failed_start(why);
       process->failed = true;
     }
-  } else if (message.type == MessageType::reforked && worker == reforking_) {
+  } else if (message.type == MessageType::reforked && refork_.is(worker)) {
     on_reforked(worker);
-  } else if (message.type == MessageType::refork_failed && worker == reforking_) {
-    on_refork_failed(message.text);
+  } else if (message.type == MessageType::refork_failed && refork_.is(worker)) {
+    refork_.note_failed(message.text);
   } else if (message.type == MessageType::leaving) {
     process->leaving = true;
     process->kill_at = process->kill_at.value_or(Clock::now() + options_.worker_reload_mercy);
@@ -271,21 +275,12 @@ std::optional<Generation::Clock::time_point> Generation::next_deadline() const {
   };
   consider(kept_connections_.next_deadline());
   consider(bell_.next_deadline(Clock::now(), workers_.any_sleeps_through_orders()));
-  consider(harakiri_.next());
+  consider(deadlines_.next(phase_));
   consider(cheaper_.next());
   consider(group_pace_.next());
-  consider(next_start_deadline());
   consider(template_.start_at());
   if (template_.loaded()) {
     consider(workers_.next_start());
-  }
-  for (const auto& [worker, process] : workers_.all()) {
-    if (process.kill_at) {
-      consider(process.kill_at);
-    } else if (options_.max_worker_lifetime.count() > 0 && process.ready &&
-               slots_.board().retiring == 0) {
-      consider(process.started + options_.max_worker_lifetime);
-    }
   }
   return next;
 }
@@ -298,19 +293,41 @@ void Generation::act_on_deadlines() {
   restore_board();
   kept_connections_.act_on_deadlines();
   bell_.attend(Clock::now(), workers_.any_sleeps_through_orders());
-  kill_those_without_mercy();
-  give_up_slow_starts();
-  retire_the_old();
-  look_at_requests();
+  const Deadlines::Late late = deadlines_.act(phase_);
+  if (!late.failure.empty()) {
+    fail(late.failure);
+  }
+  for (const std::string& why : late.failed_starts) {
+    note_failed_start(why);
+  }
+  write_gathered();
   scale_to_load();
   start_missing_workers();
 }
 
-void Generation::kill_those_without_mercy() {
-  for (const int worker : workers_.out_of_mercy(Clock::now())) {
-    tell_of(EventKind::worker_killed, worker, "killing {}: {}", "it had not left within its mercy");
-    workers_.find(worker)->kill_at.reset();
-    workers_.kill(worker);
+void Generation::write_gathered() {
+  if (group_pace_.due(Clock::now())) {
+    for (const auto& [worker, process] : workers_.all()) {
+      sink_.write_gathered(log_groups_->of(worker), false);
+    }
+  }
+}
+
+void Generation::scale_to_load() {
+  if (!cheaper_.due(Clock::now()) || phase_ != Phase::serving) {
+    return;
+  }
+  int queued = 0;
+  for (const int listener : kept_connections_.share().listeners) {
+    queued += listen_queue(listener).value_or(ListenQueue{}).waiting;
+  }
+  const int wanted = cheaper_.workers_for_load(wanted_, queued);
+  if (wanted != wanted_) {
+    sink_.write(EventKind::scaled, {},
+                fmt::format("{} workers instead of {}, {} connections are waiting", wanted, wanted_,
+                            queued),
+                {{"wanted", std::int64_t{wanted}}, {"reason", std::string_view("load")}});
+    scale(wanted);
   }
 }
 
@@ -348,7 +365,7 @@ void Generation::leave(bool stopping) {
 
 void Generation::kill(const std::string& why) {
   for (auto& [worker, process] : workers_.all()) {
-    tell_of(EventKind::worker_killed, worker, "killing {}: {}", why);
+    lines_.tell(EventKind::worker_killed, worker, "killing {}: {}", why);
     process.kill_at.reset();
     workers_.kill(worker);
   }
@@ -394,13 +411,22 @@ void Generation::add_pids(std::vector<pid_t>& pids) const {
   }
 }
 
-void Generation::tell_of(EventKind kind, int worker, std::string_view pattern,
-                         const std::string& reason) const {
-  const pid_t pid = workers_.pid_of(worker);
-  const std::string message = fmt::format(fmt::runtime(pattern), describe(worker, pid), reason);
-  const std::array<log::Field, 3> fields{
-      {{"of_worker", std::int64_t{worker}}, {"of_pid", std::int64_t{pid}}, {"reason", reason}}};
-  sink_.write(kind, {}, message, std::span(fields).first(reason.empty() ? 2 : 3));
+// From here on it is no worker, and its place is filled as any other's.
+void Generation::on_reforked(int worker) {
+  refork_.note_done(workers_.pid_of(worker));
+  workers_.remove(worker);
+  kept_connections_.dismiss(worker);
+  workers_.start_later(worker, milliseconds(0));
+  start_missing_workers();
+}
+
+void Generation::adopt_template(const Refork& refork) {
+  std::pair<Channel, Channel> ends = Channel::make();
+  template_.adopt(refork.pid, std::move(ends.first));
+  if (!send_share(refork.orders, share(), ends.second)) {
+    fail("the worker that is to be the template can not be reached: " +
+         std::generic_category().message(errno));
+  }
 }
 
 // Those that the template was told to fork and did not. One that it was just forking finds its

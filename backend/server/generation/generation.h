@@ -18,10 +18,13 @@
 #include "server/dispatch/bell.h"
 #include "server/dispatch/kept_connections.h"
 #include "server/generation/cheaper.h"
-#include "server/generation/harakiri.h"
+#include "server/generation/deadlines.h"
 #include "server/generation/pace.h"
+#include "server/generation/phase.h"
+#include "server/generation/refork_giver.h"
 #include "server/generation/stats.h"
 #include "server/generation/template_process.h"
+#include "server/generation/worker_lines.h"
 #include "server/generation/workers.h"
 #include "server/shared/channel.h"
 #include "server/shared/log_groups.h"
@@ -34,24 +37,11 @@ namespace forktail::server {
 // seat costs every process two descriptors.
 int seats_for(const Options& options);
 
-// A worker that becomes a template.
-struct Refork {
-  pid_t pid = 0;
-  Channel orders;       // on which it waits for what it is to share
-  std::string failure;  // why there is none
-};
-
 class Generation {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // What the master sees of it.
-  enum class Phase {
-    starting,  // the template loads, or not all workers are ready yet
-    serving,   // every worker has been ready once
-    leaving,   // the workers finish what they have and end
-    failed,    // it could not start; failure() says why, and its processes are being ended
-  };
+  using Phase = GenerationPhase;
 
   // Makes what its processes share. Kept connections get these `numbers`. With `refork` a worker of
   // another generation is its template, else one is to be forked. Throws std::system_error.
@@ -86,8 +76,8 @@ class Generation {
   [[nodiscard]] std::optional<Clock::time_point> next_deadline() const;
   void act_on_deadlines();
   // Whether somebody is killed when he is late; and that time has passed which counts for nothing.
-  [[nodiscard]] bool has_deadlines() const;
-  void postpone(Clock::duration missed);
+  [[nodiscard]] bool has_deadlines() const { return deadlines_.any(phase_); }
+  void postpone(Clock::duration missed) { deadlines_.postpone(missed); }
 
   // What it tells of itself, with the workers' memory as somebody has measured it.
   [[nodiscard]] std::vector<WorkerStats> worker_stats(
@@ -112,8 +102,8 @@ class Generation {
   void reopen_logs();
   // A worker is to finish what it has and to become the next generation's template. Returns why
   // there is none that can; take_refork() has the outcome, once.
-  std::string begin_refork();
-  std::optional<Refork> take_refork();
+  std::string begin_refork() { return refork_.begin(); }
+  std::optional<Refork> take_refork() { return refork_.take(); }
   // The workers leave; those that have not within reload-mercy are killed. With `stopping` they
   // first answer everybody who waits in the listen queue.
   void leave(bool stopping);
@@ -122,7 +112,6 @@ class Generation {
 
  private:
   void on_reforked(int worker);
-  void on_refork_failed(const std::string& why);
   void start_missing_workers();
   void start_worker(int worker);
   void on_start_impossible(int worker, const std::string& why);
@@ -138,22 +127,12 @@ class Generation {
   void on_worker_gone(int worker, const std::string& how);
   void fail(const std::string& why);
   void note_failed_start(const std::string& why);
-  void retire_the_old();
-  void look_at_requests();
+  void write_gathered();
   void scale_to_load();
   [[nodiscard]] GenerationShare share();
-  [[nodiscard]] std::optional<Clock::time_point> next_start_deadline() const;
-  void give_up_slow_starts();
-  void kill_those_without_mercy();
   [[nodiscard]] bool starts_or_serves() const {
     return phase_ == Phase::starting || phase_ == Phase::serving;
   }
-  void warn_overdue(const Overdue& overdue);
-  // A line about a worker. `pattern` has a place for who it is and one for the `reason`.
-  void tell_of(log::EventKind kind, int worker, std::string_view pattern,
-               const std::string& reason = "") const;
-  void log_in_flight(int worker, pid_t pid, const std::string& what,
-                     const std::vector<bool>& resumed);
   void check_serving();
   void restore_board();
 
@@ -165,12 +144,8 @@ class Generation {
   std::optional<LogGroups> log_groups_;
   KeptConnections kept_connections_;
   Bell bell_{kept_connections_.share().epoll.get()};
-  Harakiri harakiri_;
   Cheaper cheaper_;
   Pace group_pace_;  // of looking for gathered lines that have waited
-
-  int reforking_ = 0;  // the worker that is to become a template
-  std::optional<Refork> refork_;
 
   Phase phase_ = Phase::starting;
   bool stopping_ = false;         // and the whole server with it
@@ -183,6 +158,9 @@ class Generation {
   Template template_;
   Channel orders_;  // in the template itself: its end of the channel
   Workers workers_;
+  WorkerLines lines_;
+  Deadlines deadlines_;
+  ReforkGiver refork_;
   std::deque<std::pair<pid_t, int>> unclaimed_;  // the latest deaths of nobody's, and how
 };
 

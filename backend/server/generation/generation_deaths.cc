@@ -24,12 +24,11 @@ bool Generation::reap(pid_t pid, int status) {
   }
   read_messages();  // its last words
   if (workers_.pid_of(*worker) != pid) {
-    refork_ = Refork{
-        0, {}, fmt::format("the worker that was to be the template was {}", how_it_ended(status))};
+    refork_.note_died(how_it_ended(status));
     return true;
   }
-  if (*worker == reforking_) {
-    on_refork_failed(fmt::format("worker {} was {}", *worker, how_it_ended(status)));
+  if (refork_.is(*worker)) {
+    refork_.note_failed(fmt::format("worker {} was {}", *worker, how_it_ended(status)));
   }
   on_worker_gone(*worker, how_it_ended(status));
   return true;
@@ -72,14 +71,12 @@ void Generation::on_worker_gone(int worker, const std::string& how) {
                         (process.ended && how == how_it_ended(SIGKILL));
   if (!expected) {
     ++workers_.history(worker).crashes;
-    sink_.write(
-        EventKind::worker_died, {}, fmt::format("{} {}", describe(worker, process.pid), how),
-        {{"of_worker", std::int64_t{worker}}, {"of_pid", std::int64_t{process.pid}}, {"how", how}});
-    log_in_flight(worker, process.pid, how, resumed);
+    lines_.tell_died(worker, how);
+    workers_.history(worker).lost += lines_.tell_lost(worker, how, resumed);
     sink_.mend_after_kill();
   } else {
-    tell_of(EventKind::worker_left, worker,
-            process.ended ? "{} ended with its generation, which could not start" : "{} left");
+    lines_.tell(EventKind::worker_left, worker,
+                process.ended ? "{} ended with its generation, which could not start" : "{} left");
   }
   if (slots_.board().retiring == worker && worker > wanted_) {
     slots_.board().retiring = 0;  // it has no successor for the next one to wait for
@@ -100,34 +97,6 @@ void Generation::on_worker_gone(int worker, const std::string& how) {
     workers_.start_later(
         worker, expected ? milliseconds(0) : workers_.backoff(worker).after_death(lived, longest));
     start_missing_workers();
-  }
-}
-
-// One line for each request that died with its worker, under the request's id; `resumed` says, by
-// thread, whose connection another worker goes on with: those requests had been answered, or not
-// begun.
-void Generation::log_in_flight(int worker, pid_t pid, const std::string& what,
-                               const std::vector<bool>& resumed) {
-  const auto now = Clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
-  for (int thread = 0; thread < slots_.threads(); ++thread) {
-    const Slot& slot = slots_.slot(worker, thread);
-    const SlotRequest request = slot.last_request();
-    const bool survived = resumed[static_cast<std::size_t>(thread)];
-    if (request.state == SlotState::idle || (request.state == SlotState::reading && survived)) {
-      continue;
-    }
-    const bool answered = request.state == SlotState::writing && (survived || slot.answered());
-    workers_.history(worker).lost += answered ? 0 : 1;
-    const std::string line = fmt::format("{} {} {} {}", describe(worker, pid), what,
-                                         answered ? "after" : "while", describe(request, now));
-    sink_.write(answered ? EventKind::answered : EventKind::lost, request.id, line,
-                {{"method", request.method},
-                 {"path", request.path},
-                 {"state", to_string(request.state)},
-                 {"age_ms", std::chrono::nanoseconds(request.age_ns(now))},
-                 {"how", what},
-                 {"lost_worker", std::int64_t{worker}},
-                 {"lost_pid", std::int64_t{pid}}});
   }
 }
 

@@ -1,20 +1,16 @@
-// A generation's part in a refork: the old one gives a worker away, the new one has it as template.
-#include <fmt/format.h>
-#include <signal.h>
-#include <unistd.h>
+#include "server/generation/refork_giver.h"
 
-#include <cerrno>
-#include <system_error>
+#include <fmt/format.h>
+
+#include <cstdint>
 #include <utility>
 
-#include "server/child/refork.h"
-#include "server/generation/generation.h"
 #include "server/shared/describe.h"
 
 namespace forktail::server {
 
 // The warmest, by what it has served itself.
-std::string Generation::begin_refork() {
+std::string ReforkGiver::begin() {
   if (options_.fork_mode != ForkMode::preload) {
     return fmt::format(
         "refork needs fork-mode = preload: in {} mode the workers share nothing that a template "
@@ -50,41 +46,31 @@ std::string Generation::begin_refork() {
       {{"of_worker", std::int64_t{*best}},
        {"of_pid", std::int64_t{process.pid}},
        {"requests", static_cast<std::int64_t>(most)}});
-  reforking_ = *best;
+  worker_ = *best;
   refork_ = {0, std::move(ends.first), {}};
   workers_.send_away(*best, options_.worker_reload_mercy);
   return {};
 }
 
-std::optional<Refork> Generation::take_refork() {
+std::optional<Refork> ReforkGiver::take() {
   if (!refork_ || (refork_->pid == 0 && refork_->failure.empty())) {
     return std::nullopt;
   }
   return std::exchange(refork_, std::nullopt);
 }
 
-// From here on it is no worker, and its place is filled as any other's.
-void Generation::on_reforked(int worker) {
-  refork_->pid = workers_.pid_of(worker);
-  reforking_ = 0;
-  workers_.remove(worker);
-  kept_connections_.dismiss(worker);
-  workers_.start_later(worker, std::chrono::milliseconds(0));
-  start_missing_workers();
+void ReforkGiver::note_done(pid_t pid) {
+  refork_->pid = pid;
+  worker_ = 0;
 }
 
-void Generation::on_refork_failed(const std::string& why) {
-  reforking_ = 0;
+void ReforkGiver::note_failed(const std::string& why) {
   refork_->failure = why;
+  worker_ = 0;
 }
 
-void Generation::adopt_template(const Refork& refork) {
-  std::pair<Channel, Channel> ends = Channel::make();
-  template_.adopt(refork.pid, std::move(ends.first));
-  if (!send_share(refork.orders, share(), ends.second)) {
-    fail("the worker that is to be the template can not be reached: " +
-         std::generic_category().message(errno));
-  }
+void ReforkGiver::note_died(const std::string& how) {
+  refork_ = Refork{0, {}, fmt::format("the worker that was to be the template was {}", how)};
 }
 
 }  // namespace forktail::server

@@ -128,7 +128,7 @@ void Sink::write_out(Group& group, Order& order, bool marked) noexcept {
   }
   std::uint32_t left = group.lines();
   if (report_loss()) {
-    group.note_writing(file_end(file_.descriptor()));
+    group.note_writing(file_end(file_.descriptor()), order.seq);
     std::size_t offset = 0;
     for (bool whole = true; whole;) {
       const Block block =
@@ -144,7 +144,8 @@ void Sink::write_out(Group& group, Order& order, bool marked) noexcept {
   group.clear();
 }
 
-// What a worker that was killed while it wrote had written is taken out of its group.
+// What a worker that was killed while it wrote had written is taken out of its group. It may have
+// counted these lines already.
 void Sink::forget_written(Group& group, Order& order) const noexcept {
   const FileEnd behind = group.written_behind();
   if (group.empty() || !behind) {
@@ -155,10 +156,10 @@ void Sink::forget_written(Group& group, Order& order) const noexcept {
     return;
   }
   std::size_t offset = 0;
-  const Block block =
-      compose(group, offset, order.seq, {format_, block_.get(), block_limit(), false});
+  const std::uint64_t before = group.numbered_behind();
+  const Block block = compose(group, offset, before, {format_, block_.get(), block_limit(), false});
   const std::uint32_t written = lines_written_since(file, behind.size, block.bytes);
-  order.seq += written;
+  order.seq = written > 0 ? before + written : order.seq;
   group.drop_first(written);
 }
 

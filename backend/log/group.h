@@ -51,10 +51,14 @@ class Group {
   bool append(const Record& line, std::int64_t now_ns) noexcept;
   void clear() noexcept { size_ = lines_ = 0; }
 
-  // Noted before the lines are written, since a killed process can not note that they are. Kept
-  // until the next note.
-  void note_writing(const FileEnd& end) noexcept { written_behind_ = end; }
+  // Noted before the lines are written, since a killed process can not note that they are: where,
+  // and behind which number. Kept until the next note, or the first line of another group.
+  void note_writing(const FileEnd& end, std::uint64_t seq) noexcept {
+    written_behind_ = end;
+    numbered_behind_ = seq;
+  }
   [[nodiscard]] FileEnd written_behind() const noexcept { return written_behind_; }
+  [[nodiscard]] std::uint64_t numbered_behind() const noexcept { return numbered_behind_; }
 
   void drop_first(std::uint32_t lines) noexcept;
 
@@ -69,6 +73,7 @@ class Group {
  private:
   std::int64_t first_ns_;
   FileEnd written_behind_;
+  std::uint64_t numbered_behind_;
   std::uint32_t size_;
   std::uint32_t lines_;
   std::uint32_t id_size_;

@@ -27,10 +27,14 @@ class LogGroup : public LogTest {
           seq_(gathering_.order->seq),
           group_(std::make_unique<Group>(gathering_.groups[0])) {}
     void restore_but_for_the_note() const {
-      const FileEnd note = gathering_.groups[0].written_behind();
-      gathering_.groups[0] = *group_;
-      gathering_.groups[0].note_writing(note);
+      restore_but_for_note_and_count();
       gathering_.order->seq = seq_;
+    }
+    void restore_but_for_note_and_count() const {
+      const FileEnd end = gathering_.groups[0].written_behind();
+      const std::uint64_t seq = gathering_.groups[0].numbered_behind();
+      gathering_.groups[0] = *group_;
+      gathering_.groups[0].note_writing(end, seq);
     }
 
    private:
@@ -189,6 +193,21 @@ TEST_P(LogGroupCut, LeavesEachLineOnce) {
 // Before the end, within a line, behind the first line, within the third, all.
 INSTANTIATE_TEST_SUITE_P(Anywhere, LogGroupCut,
                          ::testing::Values(0, 120, 125, 130, 200, 300, 1000));
+
+// Killed when it had counted them, and had not yet emptied the group.
+TEST_F(LogGroup, ThatWasWrittenAndCountedIsNotWrittenAgain) {
+  sink_.gather(gathering_.view());
+  sink_.begin_request(0, "request-1");
+  log("request-1", "a");
+  log("request-1", "b");
+  const Memento before(gathering_);
+  sink_.end_request(0);
+  before.restore_but_for_note_and_count();
+  Sink master(path_, Format::json, system_);
+  master.write_gathered(gathering_.view(), true);
+  EXPECT_THAT(messages_of(path_), ElementsAre("a", "b"));
+  EXPECT_EQ(json_lines_of(path_)[1]["seq"], 2);
+}
 
 // Killed when the master had reopened the log, and it had not yet.
 TEST_F(LogGroup, IsLookedForInTheFileThatTheWorkerWroteTo) {

@@ -11,6 +11,8 @@
 #include <system_error>
 #include <utility>
 
+#include "server/os/limits.h"
+
 namespace forktail::server {
 
 namespace {
@@ -62,9 +64,9 @@ KeptConnections::KeptConnections(std::vector<int> listeners, KeptNumbers numbers
 
 // It asks for what it needs. What its predecessor has not read is of no use to it.
 void KeptConnections::admit(int seat) {
-  constexpr int kMost = 1024;
   Mail stale;
-  for (int i = 0; i < kMost && share_.mailboxes.take(seat, stale) != Mailboxes::Taken::nothing;
+  for (int i = 0; i < limits::kMostStaleMail &&
+                  share_.mailboxes.take(seat, stale) != Mailboxes::Taken::nothing;
        ++i) {
     stale.descriptor.reset();
   }
@@ -188,9 +190,8 @@ void KeptConnections::give_back_idle() {
 }
 
 void KeptConnections::read_mail() {
-  constexpr int kMost = 4096;  // one that writes faster than this reads must not hold the loop
   Mail mail;
-  for (int i = 0; i < kMost && !deaf_; ++i) {
+  for (int i = 0; i < limits::kMostMail && !deaf_; ++i) {
     const Mailboxes::Taken taken = share_.mailboxes.take(0, mail);
     if (taken == Mailboxes::Taken::nothing) {
       return;

@@ -7,13 +7,12 @@
 #include <algorithm>
 
 #include "server/os/descriptor.h"
+#include "server/os/limits.h"
 
 namespace forktail::server {
 
 namespace {
 
-// 64 nginx workers with `keepalive 64` each, and a quarter more.
-constexpr int kMostKept = 5120;
 // The generations that overlap, each with all connections that it can have: the master holds a
 // duplicate of each. More of them share what is left.
 constexpr int kGenerations = 2;
@@ -32,7 +31,7 @@ KeptNumbers plan_kept_numbers(int seats) {
   // Two for each mailbox, the same for what else there is, for twice as many generations.
   const long infrastructure = 8L * kGenerations * (seats + 16);
   const long wanted_base = kBelow + infrastructure;
-  const long wanted = wanted_base + (kGenerations + 1L) * kMostKept;
+  const long wanted = wanted_base + (kGenerations + 1L) * limits::kMostKept;
   const auto hard =
       static_cast<long>(std::min<rlim_t>(limit.rlim_max, static_cast<rlim_t>(wanted)));
   if (static_cast<rlim_t>(hard) > limit.rlim_cur) {
@@ -40,7 +39,7 @@ KeptNumbers plan_kept_numbers(int seats) {
     setrlimit(RLIMIT_NOFILE, &limit);
   }
   const long base = std::min(wanted_base, hard / 2);
-  const long count = std::min<long>(kMostKept, (hard - base) / (kGenerations + 1));
+  const long count = std::min<long>(limits::kMostKept, (hard - base) / (kGenerations + 1));
   return {static_cast<int>(base), static_cast<int>(std::max(0L, count))};
 }
 

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "server/dispatch/orders.h"
+#include "server/os/limits.h"
 #include "server/os/require.h"
 
 namespace forktail::server {
@@ -22,7 +23,6 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr std::uint64_t kListener = std::uint64_t{1} << 63;
-constexpr std::uint32_t kThreadsPerSeat = 1024;
 
 // The application of some worker may have made it wait.
 void never_wait_for(int listener) { fcntl(listener, F_SETFL, O_RDWR | O_NONBLOCK); }
@@ -68,12 +68,17 @@ bool watch(int epoll, int operation, int descriptor, std::uint64_t event) {
 }
 
 std::uint32_t ReadyList::owner(int seat, int thread) {
-  return static_cast<std::uint32_t>(seat) * kThreadsPerSeat + static_cast<std::uint32_t>(thread);
+  return static_cast<std::uint32_t>(seat) * limits::kThreadsPerSeat +
+         static_cast<std::uint32_t>(thread);
 }
 
-int ReadyList::seat_of(std::uint32_t owner) { return static_cast<int>(owner / kThreadsPerSeat); }
+int ReadyList::seat_of(std::uint32_t owner) {
+  return static_cast<int>(owner / limits::kThreadsPerSeat);
+}
 
-int ReadyList::thread_of(std::uint32_t owner) { return static_cast<int>(owner % kThreadsPerSeat); }
+int ReadyList::thread_of(std::uint32_t owner) {
+  return static_cast<int>(owner % limits::kThreadsPerSeat);
+}
 
 ReadyList::ReadyList(DispatchShare& share, int seat, milliseconds keepalive, milliseconds silence,
                      log::Sink& sink)

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "server/generation/generation.h"
+#include "server/os/limits.h"
 #include "server/shared/describe.h"
 
 namespace forktail::server {
@@ -35,8 +36,7 @@ bool Generation::reap(pid_t pid, int status) {
 }
 
 void Generation::keep_unclaimed(pid_t pid, int status) {
-  constexpr std::size_t kMost = 1024;
-  if (unclaimed_.size() == kMost) {
+  if (unclaimed_.size() == limits::kMostUnclaimedDeaths) {
     unclaimed_.pop_front();
   }
   unclaimed_.emplace_back(pid, status);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "server/os/limits.h"
+
 namespace forktail::server {
 
 namespace {
@@ -20,10 +22,9 @@ Harakiri::Harakiri(const Options& options, const Slots& slots)
     : options_(options), slots_(slots), pace_(pace_for(options.harakiri)) {}
 
 void Harakiri::postpone(Clock::time_point now, Clock::duration missed) {
-  constexpr std::size_t kMostPauses = 64;
   pauses_.push_back(
       {now.time_since_epoch() / std::chrono::nanoseconds(1), missed / std::chrono::nanoseconds(1)});
-  if (pauses_.size() > kMostPauses) {
+  if (pauses_.size() > limits::kMostPauses) {
     pauses_.pop_front();
   }
 }

@@ -9,13 +9,12 @@
 #include <iterator>
 #include <utility>
 
+#include "server/os/limits.h"
+
 namespace forktail::server {
 
 namespace {
 
-constexpr std::size_t kLongestQuestion = 8192;
-constexpr std::size_t kMostClients = 64;
-constexpr std::chrono::seconds kPatience{5};
 constexpr std::chrono::milliseconds kPause{200};
 
 bool has_left(int client) {
@@ -80,12 +79,12 @@ bool Endpoint::attend(int id, Client& client) {
 }
 
 bool Endpoint::has_room() const {
-  return clients_.size() < kMostClients ||
+  return clients_.size() < limits::kMostClients ||
          std::ranges::any_of(clients_, [](const auto& entry) { return !entry.second.asked; });
 }
 
 void Endpoint::make_room() {
-  if (clients_.size() >= kMostClients) {
+  if (clients_.size() >= limits::kMostClients) {
     const auto silent =
         std::ranges::find_if(clients_, [](const auto& entry) { return !entry.second.asked; });
     if (silent != clients_.end()) {
@@ -96,14 +95,16 @@ void Endpoint::make_room() {
 
 // Each is heard at once: whoever has asked already is not sent away for those who come behind.
 void Endpoint::accept_clients() {
-  for (std::size_t i = 0; i < kMostClients && has_room() && !look_for_spare_; ++i) {
+  for (std::size_t i = 0; i < limits::kMostClients && has_room() && !look_for_spare_; ++i) {
     Descriptor descriptor = accept();
     if (!descriptor) {
       return;
     }
     make_room();
-    const auto place =
-        clients_.emplace(++last_id_, Client{std::move(descriptor), Clock::now() + kPatience}).first;
+    const auto place = clients_
+                           .emplace(++last_id_, Client{std::move(descriptor),
+                                                       Clock::now() + limits::kClientPatience})
+                           .first;
     if (!attend(place->first, place->second)) {
       clients_.erase(place);
     }
@@ -147,7 +148,7 @@ void Endpoint::read_question(int id, Client& client) {
   std::array<char, 1024> part;
   while (!complete(client)) {
     const ssize_t size = recv(client.descriptor.get(), part.data(), part.size(), 0);
-    if (size > 0 && client.question.size() < kLongestQuestion) {
+    if (size > 0 && client.question.size() < limits::kLongestQuestion) {
       client.question.append(part.data(), static_cast<std::size_t>(size));
     } else if (size < 0 && (errno == EAGAIN || errno == EINTR)) {
       return;
@@ -173,7 +174,7 @@ void Endpoint::answer(int id, std::string text) {
   if (client != clients_.end()) {
     client->second.answer = std::move(text);
     client->second.answered = true;
-    client->second.deadline = Clock::now() + kPatience;
+    client->second.deadline = Clock::now() + limits::kClientPatience;
   }
 }
 

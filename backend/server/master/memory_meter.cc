@@ -1,16 +1,12 @@
 #include "server/master/memory_meter.h"
 
+#include "server/os/limits.h"
+
 namespace forktail::server {
-
-namespace {
-
-constexpr std::chrono::seconds kLongestMeasurement{5};
-
-}  // namespace
 
 void MemoryMeter::begin(const std::vector<pid_t>& pids) {
   probe_.emplace(pids);
-  until_ = Clock::now() + kLongestMeasurement;
+  until_ = Clock::now() + limits::kLongestMeasurement;
 }
 
 void MemoryMeter::watch(std::vector<pollfd>& watched) const {

@@ -9,18 +9,18 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "server/os/limits.h"
 #include "server/os/signals.h"
 
 namespace forktail::server {
 
 namespace {
 
-// As far as allowed, but not to the millions that some systems allow: nothing here needs them.
 void raise_descriptor_limit() {
-  constexpr rlim_t kEnough = 16384;
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
-  limit.rlim_cur = std::max(limit.rlim_cur, std::min(limit.rlim_max, kEnough));
+  limit.rlim_cur =
+      std::max(limit.rlim_cur, std::min<rlim_t>(limit.rlim_max, limits::kEnoughDescriptors));
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 

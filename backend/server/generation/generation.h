@@ -9,38 +9,33 @@
 #include <sys/types.h>
 
 #include <chrono>
-#include <deque>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "forktail/api.h"
 #include "server/child/generation_share.h"
-#include "server/dispatch/bell.h"
-#include "server/dispatch/kept_connections.h"
-#include "server/generation/cheaper.h"
+#include "server/dispatch/kept_numbers.h"
 #include "server/generation/deadlines.h"
-#include "server/generation/pace.h"
 #include "server/generation/phase.h"
 #include "server/generation/refork_giver.h"
+#include "server/generation/scale.h"
+#include "server/generation/shared_parts.h"
 #include "server/generation/stats.h"
 #include "server/generation/template_process.h"
+#include "server/generation/worker_deaths.h"
 #include "server/generation/worker_lines.h"
+#include "server/generation/worker_starts.h"
 #include "server/generation/workers.h"
 #include "server/shared/channel.h"
-#include "server/shared/log_groups.h"
 #include "server/shared/options.h"
-#include "server/shared/slots.h"
 
 namespace forktail::server {
-
-// How many workers a generation can have: room to scale to twice as many as it begins with. Each
-// seat costs every process two descriptors.
-int seats_for(const Options& options);
 
 class Generation {
  public:
   using Clock = std::chrono::steady_clock;
-
   using Phase = GenerationPhase;
 
   // Makes what its processes share. Kept connections get these `numbers`. With `refork` a worker of
@@ -55,11 +50,10 @@ class Generation {
   // A worker of it serves.
   [[nodiscard]] bool accepting() const { return workers_.any_ready(); }
   // No process of it is left.
-  [[nodiscard]] bool gone() const {
-    return template_.pid() == 0 && !template_.start_at() && workers_.empty();
-  }
-  [[nodiscard]] int wanted() const { return wanted_; }
-  [[nodiscard]] int most() const { return slots_.seats(); }  // that scale() can reach
+  [[nodiscard]] bool gone() const { return template_.gone() && workers_.empty(); }
+  [[nodiscard]] std::string status() const;  // a sentence for people
+  [[nodiscard]] int wanted() const { return scale_.wanted(); }
+  [[nodiscard]] int most() const { return scale_.most(); }  // that scale() can reach
 
   // The template is to be forked, which the master's loop does: true in the child, which is to
   // leave the loop for become_template().
@@ -72,7 +66,7 @@ class Generation {
   void read_messages();
   bool reap(pid_t pid, int status);  // false when `pid` is none of its processes
   // Nobody's, so far: the template may be about to say that it was a worker.
-  void keep_unclaimed(pid_t pid, int status);
+  void keep_unclaimed(pid_t pid, int status) { starts_.keep_unclaimed(pid, status); }
   [[nodiscard]] std::optional<Clock::time_point> next_deadline() const;
   void act_on_deadlines();
   // Whether somebody is killed when he is late; and that time has passed which counts for nothing.
@@ -82,20 +76,18 @@ class Generation {
   // What it tells of itself, with the workers' memory as somebody has measured it.
   [[nodiscard]] std::vector<WorkerStats> worker_stats(
       const std::map<pid_t, ProcessMemory>& memory) const;
-  void add_pids(std::vector<pid_t>& pids) const;  // of its workers
+  [[nodiscard]] std::vector<pid_t> worker_pids() const { return workers_.pids(); }
   [[nodiscard]] Counters totals() const { return workers_.totals(); }
   // Whether as many workers as are wanted are ready and no others are left; and whether each has
   // reopened its log.
-  [[nodiscard]] bool settled() const { return workers_.settled(wanted_); }
-  [[nodiscard]] bool logs_reopened() const { return workers_.logs_reopened(reopenings_); }
+  [[nodiscard]] bool settled() const { return workers_.settled(wanted()); }
+  [[nodiscard]] bool logs_reopened() const { return workers_.logs_reopened(parts_.reopenings()); }
   // The workers that could not, the last time that they were told to.
   [[nodiscard]] std::vector<int> reopen_failures() const {
-    return workers_.reopen_failures(reopenings_);
+    return workers_.reopen_failures(parts_.reopenings());
   }
-  // How many times a worker could not start since the generation serves, and how it was the last
-  // time.
-  [[nodiscard]] int failed_starts() const { return failed_starts_; }
-  [[nodiscard]] const std::string& last_failed_start() const { return last_failed_start_; }
+  // How many times a worker could not start since it serves, and how it was the last time.
+  [[nodiscard]] const WorkerStarts& starts() const FORKTAIL_LIFETIMEBOUND { return starts_; }
 
   // Orders.
   void scale(int wanted);
@@ -111,57 +103,42 @@ class Generation {
   void kill(const std::string& why);
 
  private:
-  void on_reforked(int worker);
   void start_missing_workers();
-  void start_worker(int worker);
-  void on_start_impossible(int worker, const std::string& why);
-  void end_liars();
   void end_liar(int worker);
   void read_template_messages();
   void on_template_message(const Message& message);
   void on_spawned(int worker, pid_t pid);
-  void adopt_template(const Refork& refork);
   void on_template_gone(pid_t pid, const std::string& how);
-  void forget_unforked_workers();
   void on_worker_message(int worker, const Message& message);
+  void on_ready(int worker);
+  void on_start_failed(int worker, const std::string& why);
+  void on_reforked(int worker);
   void on_worker_gone(int worker, const std::string& how);
+  void adopt_template(const Refork& refork);
   void fail(const std::string& why);
-  void note_failed_start(const std::string& why);
-  void write_gathered();
-  void scale_to_load();
   [[nodiscard]] GenerationShare share();
   [[nodiscard]] bool starts_or_serves() const {
     return phase_ == Phase::starting || phase_ == Phase::serving;
   }
-  void check_serving();
-  void restore_board();
 
   const pid_t master_;
   const int number_;
   const Options options_;
   log::Sink& sink_;
-  Slots slots_;
-  std::optional<LogGroups> log_groups_;
-  KeptConnections kept_connections_;
-  Bell bell_{kept_connections_.share().epoll.get()};
-  Cheaper cheaper_;
-  Pace group_pace_;  // of looking for gathered lines that have waited
+  SharedParts parts_;
+  Scale scale_;
 
   Phase phase_ = Phase::starting;
-  bool stopping_ = false;         // and the whole server with it
-  std::uint32_t reopenings_ = 0;  // rounds of it that were asked for
   std::string failure_;
-  int failed_starts_ = 0;
-  std::string last_failed_start_;
-  int wanted_;
 
   Template template_;
   Channel orders_;  // in the template itself: its end of the channel
   Workers workers_;
+  WorkerStarts starts_;
   WorkerLines lines_;
+  WorkerDeaths deaths_;
   Deadlines deadlines_;
   ReforkGiver refork_;
-  std::deque<std::pair<pid_t, int>> unclaimed_;  // the latest deaths of nobody's, and how
 };
 
 }  // namespace forktail::server

@@ -24,6 +24,7 @@ class Template {
   [[nodiscard]] pid_t pid() const { return pid_; }  // 0: there is none
   [[nodiscard]] bool loaded() const { return loaded_; }
   [[nodiscard]] bool loading() const { return pid_ != 0 && !loaded_; }
+  [[nodiscard]] bool gone() const { return pid_ == 0 && !start_at_; }  // and none is to come
   [[nodiscard]] Clock::time_point started() const { return started_; }
   // Without a descriptor when there is nobody to talk to.
   [[nodiscard]] const Channel& channel() const FORKTAIL_LIFETIMEBOUND { return channel_; }

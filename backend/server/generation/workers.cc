@@ -40,6 +40,16 @@ std::vector<int> Workers::numbers() const {
   return all;
 }
 
+std::vector<pid_t> Workers::pids() const {
+  std::vector<pid_t> all;
+  for (const auto& [worker, process] : processes_) {
+    if (process.pid > 0) {
+      all.push_back(process.pid);
+    }
+  }
+  return all;
+}
+
 bool Workers::any_ready() const { return count_ready() > 0; }
 
 int Workers::count_ready() const {
@@ -189,6 +199,31 @@ void Workers::send_away(int worker, std::chrono::milliseconds mercy) {
     process->leaving = true;
     process->kill_at = Clock::now() + mercy;
     tell(worker, orders::kLeave);
+  }
+}
+
+void Workers::send_all_away(std::chrono::milliseconds mercy) {
+  for (const int worker : numbers()) {
+    send_away(worker, mercy);
+  }
+}
+
+void Workers::send_away_above(int wanted, std::chrono::milliseconds mercy) {
+  for (const auto& [worker, process] : processes_) {
+    if (worker > wanted && !process.leaving) {
+      send_away(worker, mercy);
+    }
+  }
+}
+
+void Workers::give_up_start(std::chrono::milliseconds mercy) {
+  for (auto& [worker, process] : processes_) {
+    if (!process.ready) {
+      process.ended = true;
+      kill(worker);
+    } else if (!process.leaving) {
+      send_away(worker, mercy);
+    }
   }
 }
 

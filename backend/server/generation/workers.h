@@ -52,6 +52,7 @@ class Workers {
   [[nodiscard]] pid_t pid_of(int worker) const;
   [[nodiscard]] std::optional<int> number_of(pid_t pid) const;
   [[nodiscard]] std::vector<int> numbers() const;
+  [[nodiscard]] std::vector<pid_t> pids() const;
   [[nodiscard]] bool any_ready() const;
   [[nodiscard]] int count_ready() const;
   // As many as `wanted` are ready, none leaves, and there are no others.
@@ -87,6 +88,11 @@ class Workers {
   [[nodiscard]] bool any_sleeps_through_orders() const;
   // It is to leave, and has `mercy` to do it.
   void send_away(int worker, std::chrono::milliseconds mercy);
+  void send_all_away(std::chrono::milliseconds mercy);
+  void send_away_above(int wanted, std::chrono::milliseconds mercy);
+  // The generation could not start. Those that are ready have accepted connections like any other,
+  // and answer what they have begun.
+  void give_up_start(std::chrono::milliseconds mercy);
   [[nodiscard]] std::vector<int> out_of_mercy(Clock::time_point now) const;
 
   // What the slots do not count, and what they and that add up to.

@@ -173,7 +173,7 @@ Control::Answer Control::scale(Client client, const std::string& argument) {
   if (!wanted || *wanted < 1 || *wanted > current->most()) {
     return fmt::format("failed scale takes 1 to {} workers\n", current->most());
   }
-  const int failed_starts = current->failed_starts();
+  const int failed_starts = current->starts().failed();
   master_.scale(static_cast<int>(*wanted));
   return wait_for({client, Command::Kind::scale, current->number(), failed_starts});
 }
@@ -214,8 +214,8 @@ std::optional<std::string> Control::scale_outcome(const Command& command) const 
   if (current->settled()) {
     return fmt::format("ok {} workers", current->wanted());
   }
-  if (current->number() == command.generation && current->failed_starts() > command.failed_starts) {
-    return fmt::format("failed {}; it is tried again", current->last_failed_start());
+  if (current->number() == command.generation && current->starts().failed() > command.failed_starts) {
+    return fmt::format("failed {}; it is tried again", current->starts().last_failed());
   }
   return std::nullopt;
 }

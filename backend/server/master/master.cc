@@ -312,10 +312,7 @@ void Master::scale(int wanted) {
   systemd_.status(serving_status());
 }
 
-std::string Master::serving_status() const {
-  return fmt::format("generation {} serves with {} workers, fork mode {}", current_->number(),
-                     current_->wanted(), to_string(current_->options().fork_mode));
-}
+std::string Master::serving_status() const { return current_->status(); }
 
 // The start of the server is over, for those who wait for it, before all of its workers are there.
 void Master::tell_systemd_of_first_worker() {

@@ -40,7 +40,8 @@ Counters Master::totals() const {
 std::vector<pid_t> Master::worker_pids() const {
   std::vector<pid_t> pids;
   for (const auto& generation : generations_) {
-    generation->add_pids(pids);
+    const std::vector<pid_t> its = generation->worker_pids();
+    pids.insert(pids.end(), its.begin(), its.end());
   }
   return pids;
 }

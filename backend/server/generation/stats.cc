@@ -1,15 +1,25 @@
 #include "server/generation/stats.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <string_view>
+#include <system_error>
 
 namespace forktail::server {
 
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+// Which may be removed by now: then the kernel says so behind the path.
+std::string directory_of_this_process() {
+  std::error_code error;
+  const auto path = std::filesystem::read_symlink("/proc/self/cwd", error);
+  return error ? "" : path.string();
+}
 
 std::string_view status_of(const WorkerStats& worker) {
   if (worker.pid == 0) {
@@ -123,6 +133,16 @@ class PrometheusText {
 };
 
 }  // namespace
+
+Stats Stats::of_this_process() {
+  Stats stats;
+  stats.version = "forktail " FORKTAIL_VERSION;
+  stats.pid = getpid();
+  stats.uid = getuid();
+  stats.gid = getgid();
+  stats.cwd = directory_of_this_process();
+  return stats;
+}
 
 void Counters::add(const Counters& other) {
   requests += other.requests;

@@ -72,6 +72,9 @@ struct Stats {
   Counters totals;  // of all processes, and of the servers that this one has upgraded
   std::vector<SocketStats> sockets;
   std::vector<WorkerStats> workers;
+
+  // With what the process is, and no more.
+  static Stats of_this_process();
 };
 
 nlohmann::ordered_json to_json(const Stats& stats);

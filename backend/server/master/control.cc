@@ -192,7 +192,7 @@ std::optional<std::string> Control::outcome(const Command& command) const {
       return master_.stopping() ? std::optional<std::string>("failed the server is stopping")
                                 : std::nullopt;
     case Command::Kind::reopen:
-      return master_.reopen_outcome();
+      return reopen_outcome();
     case Command::Kind::scale:
       return scale_outcome(command);
     case Command::Kind::upgrade:
@@ -201,6 +201,19 @@ std::optional<std::string> Control::outcome(const Command& command) const {
       return master_.stop_outcome();
   }
   return std::nullopt;
+}
+
+// Which processes have failed; each has said why in the file that it goes on with.
+std::optional<std::string> Control::reopen_outcome() const {
+  if (!master_.logs_reopened()) {
+    return std::nullopt;
+  }
+  const std::vector<std::string> failures = master_.reopen_failures();
+  return failures.empty() ? "ok logs are reopened"
+                          : fmt::format(
+                                "failed the log could not be reopened by {}; the old file stays "
+                                "in use there and says why",
+                                fmt::join(failures, ", "));
 }
 
 std::optional<std::string> Control::scale_outcome(const Command& command) const {
@@ -214,7 +227,8 @@ std::optional<std::string> Control::scale_outcome(const Command& command) const 
   if (current->settled()) {
     return fmt::format("ok {} workers", current->wanted());
   }
-  if (current->number() == command.generation && current->starts().failed() > command.failed_starts) {
+  if (current->number() == command.generation &&
+      current->starts().failed() > command.failed_starts) {
     return fmt::format("failed {}; it is tried again", current->starts().last_failed());
   }
   return std::nullopt;

@@ -17,9 +17,9 @@
 
 #include "forktail/api.h"
 #include "log/sink.h"
+#include "server/generation/memory_meter.h"
 #include "server/generation/stats.h"
 #include "server/master/endpoint.h"
-#include "server/master/memory_meter.h"
 #include "server/shared/listeners.h"
 #include "server/shared/options.h"
 
@@ -88,6 +88,7 @@ class Control {
   Answer reload(Client client);
   Answer scale(Client client, const std::string& argument);
   [[nodiscard]] std::optional<std::string> outcome(const Command& command) const;
+  [[nodiscard]] std::optional<std::string> reopen_outcome() const;
   [[nodiscard]] std::optional<std::string> scale_outcome(const Command& command) const;
 
   Master& master_;

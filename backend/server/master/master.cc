@@ -1,89 +1,62 @@
 #include "server/master/master.h"
 
 #include <fmt/format.h>
-#include <signal.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
-#include <exception>
-#include <system_error>
+#include <thread>
 #include <utility>
 
 #include "log/target.h"
-#include "server/os/signals.h"
-#include "server/shared/describe.h"
-#include "server/shared/tls_files.h"
+#include "server/os/waiting.h"
 
 namespace forktail::server {
 
 namespace {
 
 using log::EventKind;
-using Phase = Generation::Phase;
+using std::chrono::milliseconds;
 
-Descriptor watch_signals() {
-  sigset_t obeyed;
-  sigemptyset(&obeyed);
-  for (const int signal :
-       {SIGTERM, SIGQUIT, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH, SIGCHLD}) {
-    sigaddset(&obeyed, signal);
-  }
-  pthread_sigmask(SIG_BLOCK, &obeyed, nullptr);
-  Descriptor descriptor(signalfd(-1, &obeyed, SFD_CLOEXEC | SFD_NONBLOCK));
-  if (!descriptor) {
-    throw std::system_error(errno, std::generic_category(), "cannot watch for signals");
-  }
-  return descriptor;
-}
+// So that what fails again and again takes no processor.
+constexpr milliseconds kPauseOfFailed{100};
 
-// The files are open here, in which no other process of this user may look: the application's are
-// such.
-void hide_key(const Options& options) {
-  if (options.tls) {
-    prctl(PR_SET_DUMPABLE, 0);
-  }
-}
+// Some of what is waited for shows in shared memory only.
+constexpr milliseconds kLookAtMemory{10};
 
 }  // namespace
 
 Master::Master(Options options, Means means)
-    : options_(std::move(options)),
-      at_start_(options_),
+    : at_start_(std::move(options)),
       sink_(std::move(means.sink)),
-      listeners_(std::move(means.listeners)),
-      read_options_(std::move(means.read_options)),
       systemd_(std::move(means.systemd)),
-      program_(means.program),
       inherited_(means.inherited),
-      pidfile_(means.pidfile),
-      log_maker_(std::move(means.log_maker)),
-      signals_(watch_signals()),
-      touched_(options_.touch_reload),
-      kept_numbers_(plan_kept_numbers(seats_for(options_))),
+      signals_(*this, *sink_),
+      control_(*this, *sink_),
+      files_(std::move(means.listeners), control_.endpoints(), means.pidfile,
+             std::move(means.log_maker), at_start_, *sink_),
+      generations_(plan_kept_numbers(seats_for(at_start_)), *sink_),
       tls_(std::move(inherited_.tls_queue), *sink_),
-      change_(inherited_.generation),
-      control_(*this, *sink_) {
+      reloads_(at_start_, inherited_.generation,
+               {std::move(means.read_options), generations_, files_, tls_, systemd_, *sink_}),
+      upgrades_(means.program, files_, tls_.queue(), systemd_, *sink_),
+      stop_(generations_, tls_, files_, systemd_, *sink_) {
   // Workers, which their template does not wait for, become children of this process.
   prctl(PR_SET_CHILD_SUBREAPER, 1);
-  hide_key(options_);
 }
 
 std::variant<int, Master::Life> Master::run() {
-  control_.open(options_, inherited_.endpoints);
+  control_.open(at_start_, inherited_.endpoints);
   if (inherited_.pending()) {
     systemd_.wait();
   }
   systemd_.status("starting");
-  start_generation(options_);
+  reloads_.start();
   if (!inherited_.pending()) {  // who may yet have to end as if nothing had been accepts nothing
-    tls_.stand_before(change_.last(), options_, listeners_);
+    tls_.stand_before(change().last(), at_start_, files_.listeners());
   }
   while (!exit_code_) {
     if (Life life = fork_children()) {
@@ -114,9 +87,167 @@ const std::array<Master::Step, 12> Master::kSteps{&Master::sleep,
                                                   &Master::attend_control,
                                                   &Master::keep_up};
 
-void Master::mend_listeners() {
-  if (!stopping_ && !replaced_ && !inherited_.pending() && shut_listeners_.mend()) {
+Master::Life Master::fork_children() {
+  if (Life life = generations_.fork_due()) {
+    return life;
+  }
+  if (tls_.fork_due()) {
+    return [this] { tls_.become_process(); };
+  }
+  return upgrades_.fork_due();
+}
+
+// Until a signal, a message or a deadline.
+void Master::sleep() {
+  Waiting waiting;
+  waiting.until_readable(signals_.descriptor());
+  waiting.until(systemd_.next_deadline());
+  waiting.until(reloads_.next_look());
+  waiting.until_event_of(generations_);
+  waiting.until_event_of(tls_);
+  waiting.until_event_of(upgrades_);
+  if (generations_.has_deadlines() || upgrades_.under_way()) {
+    waiting.at_most(Attention::kLongestSleep);
+  }
+  if (sole()) {
+    files_.watch(waiting.watched());
+  }
+  if (inherited_.pending()) {
+    waiting.until_readable(inherited_.old_master.descriptor());
+  } else {
+    waiting.until_event_of(control_);
+  }
+  if (stop_.looks() || control_.awaited() || sink_->keeps_previous()) {
+    waiting.at_most(kLookAtMemory);
+  }
+  const std::optional<milliseconds> timeout = waiting.timeout();
+  attention_.sleeps(Attention::Clock::now(), timeout);
+  if (!waiting.sleep(timeout) && errno != EINTR) {
+    std::this_thread::sleep_for(kPauseOfFailed);  // its limit of files was lowered, perhaps
+  }
+  note_pause(attention_.wakes(Attention::Clock::now()));
+}
+
+// Deadlines come as much later as nobody could do anything about them.
+void Master::note_pause(Attention::Clock::duration missed) {
+  if (missed == missed.zero()) {
+    return;
+  }
+  if (missed >= std::chrono::seconds(1)) {
+    const std::int64_t ms = std::chrono::round<milliseconds>(missed).count();
+    sink_->write(EventKind::paused, {},
+                 fmt::format("the server stood still for {} ms: its machine was paused, or its "
+                             "processes were; that time counts for no deadline",
+                             ms),
+                 {{"paused_ms", ms}});
+  }
+  generations_.postpone(missed);
+  tls_.postpone(missed);
+  upgrades_.postpone(missed);
+}
+
+void Master::go_on(const std::exception& error) noexcept {
+  constexpr std::chrono::seconds kSilence{1};
+  const auto now = Attention::Clock::now();
+  if (now >= silent_until_) {
+    silent_until_ = now + kSilence;
+    sink_->write(EventKind::step_failed, {}, "the master goes on without what it could not do",
+                 {{"reason", std::string_view(error.what())}});
+  }
+  std::this_thread::sleep_for(kPauseOfFailed);
+}
+
+void Master::reload_when_touched() {
+  const std::optional<std::string> path = reloads_.touched();
+  if (path && !stopping()) {
+    sink_->write(EventKind::touched, {}, *path + " was touched (touch-reload)", {{"path", *path}});
     reload();
+  }
+}
+
+void Master::mend_listeners() {
+  if (sole() && files_.mend()) {
+    reload();
+  }
+}
+
+void Master::reap() {
+  int status = 0;
+  for (pid_t pid = 0; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+    if (!upgrades_.reap(pid, status) && !control_.reaped(pid) && !tls_.reap(pid, status)) {
+      generations_.reap(pid, status);
+    }
+  }
+}
+
+void Master::attend_generations() {
+  note_pause(attention_.looks_up(Attention::Clock::now()));
+  if (generations_.attend()) {
+    on_serving();
+  }
+  // The start of the server is over, for those who wait for it, before all of its workers are
+  // there.
+  if (!told_ready_ && generations_.accepting()) {
+    systemd_.ready("the first worker accepts requests");
+    told_ready_ = true;
+  }
+  for (const Generations::Failed& failed : generations_.forget_gone()) {
+    if (reloads_.note_failed(failed, workers_wanted_)) {
+      on_start_failed(failed.why);
+    }
+  }
+  if (generations_.empty() && tls_.gone() && workers_wanted_ && !upgrades_.under_way() &&
+      !exit_code_) {
+    exit_code_ = 0;
+  }
+  if (reloads_.settle() && !exit_code_) {
+    if (const std::string why = reload(); !why.empty()) {
+      change().note_failure(change().next(), why);  // somebody may be waiting for this generation
+    }
+  }
+}
+
+// A new generation serves: now, and not before, the others may leave.
+void Master::on_serving() {
+  workers_wanted_ = true;
+  reloads_.note_serving();
+  told_ready_ = true;
+  tls_.stand_before(current()->number(), current()->options(), files_.listeners());
+  inherited_.tell({MessageType::ready});
+  generations_.leave_to_current();
+}
+
+void Master::on_start_failed(const std::string& why) {
+  sink_->write(EventKind::start_failed, {}, "could not start: " + why, {{"reason", why}});
+  inherited_.tell({MessageType::start_failed, 0, why});
+  if (!log::means_stderr(sink_->target())) {
+    fmt::print(stderr, "forktail serve: could not start: {}\n", why);
+  }
+  exit_code_ = stopping() ? 0 : 1;
+}
+
+void Master::attend_upgrade() {
+  if (!upgrades_.attend()) {
+    return;
+  }
+  upgrades_.hand_over();
+  upgrades_.write(totals());
+  workers_wanted_ = true;  // so that the end of the last worker ends the master
+  generations_.leave(false);
+  tls_.leave(false);
+  upgrades_.end();
+}
+
+// When the old master leaves, or has died, nobody else cleans up behind this server.
+void Master::attend_old_master() {
+  if (!inherited_.pending() || !inherited_.has_left()) {
+    return;
+  }
+  sink_->write(EventKind::in_charge, {}, "in charge");
+  files_.inherit(inherited_);
+  systemd_.take_over();
+  if (current() != nullptr) {
+    systemd_.ready(current()->status());
   }
 }
 
@@ -129,296 +260,110 @@ void Master::attend_control() {
 
 void Master::keep_up() {
   systemd_.act_on_deadlines();
-  if (replaced_) {
-    ledger_->write(totals());
+  if (upgrades_.replaced()) {
+    upgrades_.write(totals());
   }
-  if (sink_->keeps_previous() && logs_reopened()) {
+  if (sink_->keeps_previous() && generations_.logs_reopened()) {
     sink_->forget_previous();
   }
 }
 
-Master::Life Master::fork_children() {
-  for (const auto& generation : generations_) {
-    if (generation->template_due() && generation->fork_template()) {
-      return [child = generation.get()] { child->become_template(); };
-    }
-  }
-  if (tls_.fork_due()) {
-    return [this] { tls_.become_process(); };
-  }
-  return upgrade_ && upgrade_->due() ? fork_new_master() : nullptr;
-}
-
-void Master::obey_signals() {
-  signalfd_siginfo info;
-  while (read(signals_.get(), &info, sizeof(info)) == sizeof(info)) {
-    obey(static_cast<int>(info.ssi_signo));
-  }
-}
-
-void Master::obey(int signal) {
-  switch (signal) {
-    case SIGTERM:
-    case SIGQUIT:
-      // timeout(1), for one, sends its signal to the master and to the whole group: one stop.
-      if (stopping_ && Generation::Clock::now() < first_stop_ + std::chrono::seconds(1)) {
-        return;
-      }
-      return stop(stopping_);
-    case SIGINT:
-      return stop(true);
-    case SIGHUP:
-      reload();
-      return;
-    case SIGUSR1:
-      return reopen_logs();
-    case SIGUSR2:
-      if (const std::string why = begin_upgrade(); !why.empty()) {
-        sink_->write(EventKind::upgrade_failed, {}, "can not upgrade: " + why, {{"reason", why}});
-      }
-      return;
-    case SIGTTIN:
-    case SIGTTOU:
-      if (with_workers() != nullptr) {
-        scale(current_->wanted() + (signal == SIGTTIN ? 1 : -1));
-        sink_->write(EventKind::scaled, {}, fmt::format("{} workers wanted", current_->wanted()),
-                     {{"wanted", std::int64_t{current_->wanted()}},
-                      {"reason", std::string_view(signal == SIGTTIN ? "SIGTTIN" : "SIGTTOU")}});
-      }
-      return;
-    case SIGWINCH:
-      if (has_terminal()) return;  // whose size has changed
-      sink_->write(EventKind::workers_sent_away, {},
-                   "SIGWINCH: ending the workers, keeping the master; SIGHUP starts them again");
-      systemd_.status("without workers since SIGWINCH");
-      workers_wanted_ = false;
-      tls_.leave(false);
-      for (const auto& generation : generations_) {
-        generation->leave(false);
-      }
-      return;
-    default:
-      return;  // SIGCHLD, which is seen to by reap()
-  }
-}
-
-void Master::reopen_logs() {
-  log_maker_.ask();
-  log_reopened_ = sink_->reopen_and_keep();
-  for (const auto& generation : generations_) {
-    generation->reopen_logs();
-  }
-}
-
-bool Master::logs_reopened() const {
-  return std::ranges::all_of(generations_,
-                             [](const auto& generation) { return generation->logs_reopened(); });
-}
-
-void Master::reap() {
-  for (;;) {
-    int status = 0;
-    const pid_t pid = waitpid(-1, &status, WNOHANG);
-    if (pid <= 0) {
-      return;
-    }
-    if (upgrade_ && pid == upgrade_->pid()) {
-      on_upgrade_failed(how_it_ended(status));
-      continue;
-    }
-    if (control_.reaped(pid)) {
-      continue;
-    }
-    if (tls_.reap(pid, status)) {
-      continue;
-    }
-    const bool claimed = std::ranges::any_of(generations_, [pid, status](const auto& generation) {
-      return generation->reap(pid, status);
-    });
-    if (!claimed) {  // an orphan of an application's own, or a worker that nobody knows yet
-      for (const auto& generation : generations_) {
-        generation->keep_unclaimed(pid, status);
-      }
-    }
-  }
-}
-
-void Master::attend_generations() {
-  note_pause(attention_.looks_up(Attention::Clock::now()));
-  for (const auto& generation : generations_) {
-    generation->read_messages();
-    generation->act_on_deadlines();
-  }
-  if (Generation* newest = generations_.empty() ? nullptr : generations_.back().get();
-      newest != nullptr && newest != current_ && newest->phase() == Phase::serving) {
-    take_over(*newest);
-  }
-  tell_systemd_of_first_worker();
-  std::erase_if(generations_, [this](const auto& generation) {
-    if (!generation->gone()) {
-      return false;
-    }
-    on_gone(*generation);
-    return true;
-  });
-  if (generations_.empty() && tls_.gone() && workers_wanted_ && !upgrade_ && !exit_code_) {
-    exit_code_ = 0;
-  }
-  if (changing()) {
-    return;
-  }
-  if (change_.asked_again() && !exit_code_) {
-    reload_once_more();
-  } else {
-    change_.end_trial();  // what was tried has served by now, or failed
-  }
-}
-
-// The reload that was asked for while another one was under way.
-void Master::reload_once_more() {
-  change_.take_again();
-  const std::string why = reload();
-  if (!why.empty()) {
-    change_.note_failure(change_.next(), why);  // somebody may be waiting for this generation
-  }
-}
-
-// The new generation serves: now, and not before, the others may leave.
-void Master::take_over(Generation& next) {
-  current_ = &next;
-  workers_wanted_ = true;
-  options_ = next.options();
-  tls_.stand_before(next.number(), options_, listeners_);
-  touched_.watch(options_.touch_reload);
-  change_.note_served(options_.fork_mode);
-  sink_->write(EventKind::serving, {}, serving_status(),
-               {{"generation", std::int64_t{current_->number()}},
-                {"workers", std::int64_t{current_->wanted()}},
-                {"fork_mode", to_string(options_.fork_mode)}});
-  systemd_.ready(serving_status());
-  told_ready_ = true;
-  if (inherited_.pending()) {
-    inherited_.old_master.send({MessageType::ready});
-  }
-  for (const auto& generation : generations_) {
-    if (generation.get() != current_) {
-      generation->leave(false);
-    }
-  }
-}
-
-void Master::scale(int wanted) {
-  current_->scale(wanted);
-  systemd_.status(serving_status());
-}
-
-std::string Master::serving_status() const { return current_->status(); }
-
-// The start of the server is over, for those who wait for it, before all of its workers are there.
-void Master::tell_systemd_of_first_worker() {
-  if (!told_ready_ && !generations_.empty() && generations_.back()->accepting()) {
-    systemd_.ready("the first worker accepts requests");
-    told_ready_ = true;
-  }
-}
-
-void Master::on_gone(const Generation& generation) {
-  if (&generation == current_) {
-    current_ = nullptr;
-  }
-  past_.add(generation.totals());
-  if (generation.phase() != Phase::failed) {
-    sink_->write(EventKind::generation_left, {},
-                 fmt::format("generation {} has left", generation.number()),
-                 {{"generation", std::int64_t{generation.number()}}});
-    return;
-  }
-  change_.note_failure(generation.number(), generation.failure());
-  const std::array<log::Field, 2> fields{
-      {{"generation", std::int64_t{generation.number()}}, {"reason", generation.failure()}}};
-  if (current_ != nullptr) {
-    const std::string status =
-        fmt::format("generation {} could not start, generation {} goes on serving: {}",
-                    generation.number(), current_->number(), generation.failure());
-    sink_->write(EventKind::reload_failed, {}, status, fields);
-    systemd_.ready(status);  // a reload that is over, though it failed
-  } else if (!workers_wanted_) {
-    sink_->write(
-        EventKind::reload_failed, {},
-        fmt::format("generation {} could not start, the server goes on without workers: {}",
-                    generation.number(), generation.failure()),
-        fields);
-  } else {
-    sink_->write(EventKind::start_failed, {}, "could not start: " + generation.failure(),
-                 {{"reason", generation.failure()}});
-    if (inherited_.pending()) {
-      inherited_.old_master.send({MessageType::start_failed, 0, generation.failure()});
-    }
-    if (!log::means_stderr(sink_->target())) {
-      fmt::print(stderr, "forktail serve: could not start: {}\n", generation.failure());
-    }
-    exit_code_ = stopping_ ? 0 : 1;
-  }
-}
-
-void Master::start_generation(Options options) {
-  if (kept_numbers_.count == 0 && options.keepalive_timeout.count() > 0) {
-    sink_->write(EventKind::keepalive_off, {},
-                 "no descriptors are left to keep connections: raise the limit of open files "
-                 "(LimitNOFILE, ulimit -n)",
-                 {{"reason", "the limit of open files"}});
-  }
-  std::vector<int> listeners = tls_.for_workers(listeners_, options);
-  generations_.push_back(std::make_unique<Generation>(change_.next(), std::move(options),
-                                                      std::move(listeners), *sink_, kept_numbers_));
-}
-
 std::string Master::reload() {
-  if (stopping_) {
+  if (stopping()) {
     return "the server is stopping";
   }
-  if (upgrade_ || replaced_) {
+  if (upgrades_.under_way() || upgrades_.replaced()) {
     constexpr const char* kWhy = "an upgrade is under way, which reads the configuration anew";
     sink_->write(EventKind::reload_failed, {}, fmt::format("no reload: {}", kWhy),
                  {{"reason", std::string_view(kWhy)}});
     return kWhy;
   }
-  if (changing()) {
-    change_.ask_again();
-    sink_->write(EventKind::reload_deferred, {}, "a reload is under way; another one follows it");
-    return {};
-  }
-  sink_->write(EventKind::reload, {}, "reloading");
-  systemd_.reloading("reloading");
-  try {
-    Options options = read_options_();
-    options.tls = load_tls(options, options_.tls.get(), sink_.get());
-    hide_key(options);
-    if (const auto names = fixed_options_that_differ(at_start_, options); !names.empty()) {
-      const std::string list = fmt::format("{}", fmt::join(names, ", "));
-      sink_->write(EventKind::options_not_applied, {},
-                   list + " changed, which takes an upgrade (SIGUSR2) or a restart",
-                   {{"options", list}});
-    }
-    if (change_.mode()) {
-      set_fork_mode(options, *change_.mode());
-    }
-    start_generation(std::move(options));
-    return {};
-  } catch (const std::exception& error) {
-    const std::string status = fmt::format("can not reload, nothing has changed: {}", error.what());
-    sink_->write(EventKind::reload_failed, {}, status, {{"reason", error.what()}});
-    systemd_.ready(status);
-    return error.what();
-  }
+  return reloads_.reload();
 }
 
-void Master::reload_when_touched() {
-  const std::optional<std::string> path = touched_.changed(Generation::Clock::now());
-  if (path && !stopping_) {
-    sink_->write(EventKind::touched, {}, *path + " was touched (touch-reload)", {{"path", *path}});
-    reload();
+std::string Master::refork() {
+  if (stopping()) {
+    return "the server is stopping";
   }
+  if (upgrades_.under_way() || upgrades_.replaced()) {
+    return "an upgrade is under way";
+  }
+  return reloads_.refork();
+}
+
+std::string Master::begin_upgrade() {
+  if (stopping()) {
+    return "the server is stopping";
+  }
+  if (upgrades_.under_way()) {
+    return "an upgrade is under way";
+  }
+  if (upgrades_.replaced() || inherited_.pending()) {
+    return "two masters are there already: one of them is about to leave";
+  }
+  if (reloads_.under_way()) {
+    return "a reload is under way; upgrade when it is over";
+  }
+  return upgrades_.begin(change().last(), reloads_.options());
+}
+
+void Master::scale(int wanted) {
+  generations_.current()->scale(wanted);
+  systemd_.status(current()->status());
+}
+
+void Master::send_workers_away() {
+  sink_->write(EventKind::workers_sent_away, {},
+               "SIGWINCH: ending the workers, keeping the master; SIGHUP starts them again");
+  systemd_.status("without workers since SIGWINCH");
+  workers_wanted_ = false;
+  tls_.leave(false);
+  generations_.leave(false);
+}
+
+void Master::reopen_logs() {
+  files_.make_log();
+  log_reopened_ = sink_->reopen_and_keep();
+  generations_.reopen_logs();
+}
+
+std::vector<std::string> Master::reopen_failures() const {
+  std::vector<std::string> failures = generations_.reopen_failures();
+  if (!log_reopened_) {
+    failures.insert(failures.begin(), "the master");
+  }
+  return failures;
+}
+
+void Master::stop(bool at_once) {
+  upgrades_.give_up("the server is stopping");
+  workers_wanted_ = true;  // so that the end of the last worker ends the master
+  stop_.begin(at_once, totals().lost);
+}
+
+std::optional<std::string> Master::stop_outcome() {
+  if (!exit_code_) {
+    return std::nullopt;
+  }
+  const std::string flaws = stop_.finish(totals().lost);
+  return flaws.empty() ? "ok stopped" : "failed stopped, but " + flaws;
+}
+
+Counters Master::totals() const {
+  Counters totals = generations_.totals();
+  totals.log_lines_dropped += sink_->dropped();
+  if (inherited_.ledger != nullptr) {
+    totals.add(inherited_.ledger->read());
+  }
+  return totals;
+}
+
+Stats Master::stats(const std::map<pid_t, ProcessMemory>& memory) const {
+  Stats stats = Stats::of_this_process();
+  stats.totals = totals();
+  generations_.tell(stats, memory);
+  files_.tell(stats);
+  return stats;
 }
 
 }  // namespace forktail::server

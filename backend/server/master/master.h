@@ -1,9 +1,8 @@
-// The master: owns the listening sockets, the log and the generations, obeys signals, reaps. One
+// The master: has the listening sockets, the log and the generations, obeys orders, reaps. One
 // thread, one loop, and never a line of an application's code.
 //
-// Signals: TERM, QUIT stop gracefully (a second one, a second later, kills), INT stops at once, HUP
-// reloads, USR1 reopens the logs, USR2 upgrades the binary, TTIN and TTOU start and end a worker,
-// WINCH, unless a terminal may have sent it, ends the workers and keeps the master.
+// It joins its parts: each says what has happened, and here it is decided what that means for the
+// others.
 #pragma once
 
 #include <array>
@@ -17,23 +16,22 @@
 #include <vector>
 
 #include "log/sink.h"
-#include "server/generation/generation.h"
+#include "server/generation/generations.h"
 #include "server/generation/stats.h"
+#include "server/generation/tls_front.h"
 #include "server/master/attention.h"
-#include "server/master/change.h"
 #include "server/master/control.h"
-#include "server/master/ledger.h"
 #include "server/master/log_maker.h"
 #include "server/master/pidfile.h"
-#include "server/master/shut_listeners.h"
+#include "server/master/reloads.h"
+#include "server/master/server_files.h"
+#include "server/master/signal_orders.h"
+#include "server/master/stop.h"
 #include "server/master/systemd_notify.h"
-#include "server/master/tls_front.h"
 #include "server/master/upgrade_new.h"
-#include "server/master/upgrade_old.h"
-#include "server/os/descriptor.h"
+#include "server/master/upgrades.h"
 #include "server/os/process_memory.h"
 #include "server/os/program.h"
-#include "server/os/touched_files.h"
 #include "server/shared/listeners.h"
 #include "server/shared/options.h"
 
@@ -41,8 +39,7 @@ namespace forktail::server {
 
 class Master {
  public:
-  // Reads the configuration anew for a reload; throws std::exception when it is not usable.
-  using ReadOptions = std::function<Options()>;
+  using ReadOptions = Reloads::ReadOptions;
 
   // What it has besides its options. The references must outlive it.
   struct Means {
@@ -75,105 +72,76 @@ class Master {
   std::string refork();
   std::string begin_upgrade();
   void scale(int wanted);
+  void send_workers_away();
   void reopen_logs();
   void stop(bool at_once);
-  [[nodiscard]] Change& change() { return change_; }
+  [[nodiscard]] Change& change() { return reloads_.change(); }
 
-  // What has come of them; nothing while it is under way.
-  [[nodiscard]] std::optional<std::string> reopen_outcome() const;
-  [[nodiscard]] std::optional<std::string> upgrade_outcome() const {
-    return upgrade_ ? std::nullopt : std::optional(upgrade_outcome_);
-  }
+  // What has come of them; nothing while it is under way. Of the logs: whether each process has
+  // opened its own again, and those that could not.
+  [[nodiscard]] bool logs_reopened() const { return generations_.logs_reopened(); }
+  [[nodiscard]] std::vector<std::string> reopen_failures() const;
+  [[nodiscard]] std::optional<std::string> upgrade_outcome() const { return upgrades_.outcome(); }
   [[nodiscard]] std::optional<std::string> stop_outcome();
-  [[nodiscard]] bool stopping() const { return stopping_; }
+  [[nodiscard]] bool stopping() const { return stop_.begun(); }
+  [[nodiscard]] bool stop_just_begun() const { return stop_.just_begun(); }
   [[nodiscard]] bool stopped() const { return exit_code_.has_value(); }
 
-  [[nodiscard]] const Generation* current() const { return current_; }  // null: none serves
-  // The same, unless SIGWINCH has sent its workers away.
+  // The generation that serves; null: none does.
+  [[nodiscard]] const Generation* current() const { return generations_.current(); }
+  // The same, unless its workers were sent away.
   [[nodiscard]] const Generation* with_workers() const {
-    return workers_wanted_ ? current_ : nullptr;
+    return workers_wanted_ ? current() : nullptr;
   }
-  [[nodiscard]] std::vector<pid_t> worker_pids() const;
+  [[nodiscard]] std::vector<pid_t> worker_pids() const { return generations_.worker_pids(); }
   [[nodiscard]] Stats stats(const std::map<pid_t, ProcessMemory>& memory) const;
 
  private:
-  // Empty but in a child.
-  Life fork_children();
-  Life fork_new_master();
   // What the loop does, each time in this order.
   using Step = void (Master::*)();
   static const std::array<Step, 12> kSteps;
-  void mend_listeners();
-  void attend_control();
-  void keep_up();
-  // A step has failed.
-  void go_on(const std::exception& error) noexcept;
   void sleep();
-  void note_pause(Attention::Clock::duration missed);
-  void obey_signals();
-  void obey(int signal);
+  void obey_signals() { signals_.attend(); }
+  void reload_when_touched();
+  void mend_listeners();
   void reap();
   void attend_generations();
-  void start_generation(Options options);
-  void reload_once_more();
-  void reload_when_touched();
-  [[nodiscard]] bool logs_reopened() const;
-  void take_over(Generation& next);
-  void tell_systemd_of_first_worker();
-  void on_gone(const Generation& generation);
-  [[nodiscard]] std::string serving_status() const;
-  // A generation is starting, or about to.
-  [[nodiscard]] bool changing() const;
-  void attend_refork();
-  void attend_tls();
-  [[nodiscard]] bool queues_end() const;
+  void attend_tls() { stop_.attend(); }
+  void attend_refork() { reloads_.attend_refork(stopping()); }
   void attend_upgrade();
-  void leave_to_new_master();
-  void on_upgrade_failed(const std::string& how);
   void attend_old_master();
-  void take_charge();
-  [[nodiscard]] Counters totals() const;
-  // After the last process: removes the server's files. What did not end as it should have.
-  [[nodiscard]] std::string flaws_of_stop();
+  void attend_control();
+  void keep_up();
+  void go_on(const std::exception& error) noexcept;  // a step has failed
 
-  Options options_;
+  Life fork_children();
+  void note_pause(Attention::Clock::duration missed);
+  void on_serving();
+  void on_start_failed(const std::string& why);
+  // Nobody else is in charge, and this master is to stay.
+  [[nodiscard]] bool sole() const {
+    return !stopping() && !upgrades_.replaced() && !inherited_.pending();
+  }
+  [[nodiscard]] Counters totals() const;
+
   const Options at_start_;
   std::shared_ptr<log::Sink> sink_;
-  std::vector<Listener> listeners_;
-  ReadOptions read_options_;
   SystemdNotify systemd_;
-  const Program& program_;
   Inherited& inherited_;
-  Pidfile& pidfile_;
-  LogMaker log_maker_;
-  Descriptor signals_;
-  TouchedFiles touched_;
-  const KeptNumbers kept_numbers_;
-  TlsFront tls_;
-  ShutListeners shut_listeners_{listeners_, at_start_, *sink_};
-  Attention attention_;
-  Generation::Clock::time_point silent_until_;  // about steps that fail
-
-  std::vector<std::unique_ptr<Generation>> generations_;  // in order of their numbers
-  Generation* current_ = nullptr;                         // the newest that has ever served
-  Change change_;
-  bool stopping_ = false;
-  Generation::Clock::time_point first_stop_;
-  // When the generations leave, at the latest: what is on its way over TLS comes first.
-  std::optional<Generation::Clock::time_point> leave_at_;
-  bool told_ready_ = false;  // systemd knows that there are workers
-  bool workers_wanted_ = true;
-  std::optional<int> exit_code_;
-
-  std::optional<UpgradeOld> upgrade_;
-  std::string upgrade_outcome_;  // of the last one
-  bool replaced_ = false;        // the new master is in charge
-
+  SignalOrders signals_;
   Control control_;
-  bool log_reopened_ = true;        // the master's own, the last time that it was to be
-  Counters past_;                   // of the generations that have left
-  std::unique_ptr<Ledger> ledger_;  // for a successor
-  std::uint64_t lost_before_stop_ = 0;
+  ServerFiles files_;
+  Generations generations_;
+  TlsFront tls_;
+  Reloads reloads_;
+  Upgrades upgrades_;
+  Stop stop_;
+  Attention attention_;
+  Attention::Clock::time_point silent_until_;  // about steps that fail
+  bool told_ready_ = false;                    // systemd knows that there are workers
+  bool workers_wanted_ = true;
+  bool log_reopened_ = true;  // the master's own, the last time that it was to be
+  std::optional<int> exit_code_;
 };
 
 }  // namespace forktail::server

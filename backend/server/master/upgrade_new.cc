@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <system_error>
@@ -85,6 +86,24 @@ Inherited Inherited::from_environment() {
                     "else; unset it ({})",
                     number, error.what()));
   }
+}
+
+void Inherited::tell(const Message& message) const {
+  if (pending()) {
+    old_master.send(message);
+  }
+}
+
+// It says nothing: what ends is the channel.
+bool Inherited::has_left() {
+  bool ended = false;
+  while (!ended) {
+    if (!old_master.receive(ended) && !ended && errno == EAGAIN) {
+      return false;
+    }
+  }
+  old_master.close();
+  return true;
 }
 
 }  // namespace forktail::server

@@ -69,6 +69,10 @@ struct Inherited {
 
   // Another master is still in charge.
   [[nodiscard]] bool pending() const { return old_master.descriptor() >= 0; }
+  // Tells it, if it is there.
+  void tell(const Message& message) const;
+  // It leaves, or has died: from now on it is not pending any more.
+  bool has_left();
 };
 
 }  // namespace forktail::server

@@ -1,4 +1,4 @@
-#include "server/master/tls_front.h"
+#include "server/generation/tls_front.h"
 
 #include <fmt/format.h>
 #include <signal.h>

@@ -1,4 +1,4 @@
-#include "server/master/memory_meter.h"
+#include "server/generation/memory_meter.h"
 
 #include "server/os/limits.h"
 

@@ -25,7 +25,7 @@ enum class MessageType : std::uint8_t {
   load_failed,   // `text` says why
   spawned,       // worker `worker` is there, as `pid`
   spawn_failed,  // worker `worker` could not be forked, `text` says why
-  // worker to master
+  // worker to master: a new one stands between `ready` and `refork_failed`, see is_of_worker()
   ready,          // accepts requests
   start_failed,   // `text` says why
   leaving,        // it was told to, by whomever, and ends in good order

@@ -84,11 +84,15 @@ class Manager:
 
     def next(self, *names):
         """The next message that has one of these assignments, as a dictionary."""
-        while True:
+        heard = []
+        until = time.monotonic() + LIMIT
+        while time.monotonic() < until:  # the watchdog's pings alone would go on for ever
             lines = self.socket.recv(4096).decode().splitlines()
             message = dict(line.split("=", 1) for line in lines)
             if message.keys() & set(names):
                 return message
+            heard.append(message)
+        raise AssertionError(f"none of {names} within {LIMIT} s, but {heard[-20:]}")
 
 
 @pytest.fixture

@@ -290,7 +290,8 @@ def test_a_variable_that_names_no_predecessor_is_refused(server):
 def test_systemd_hears_of_the_new_pid_and_then_from_it(upgradable, tmp_path):
     manager = Manager(str(tmp_path / "notify"))
     app = upgradable(start=False)
-    app.environment = {**app.environment, "NOTIFY_SOCKET": manager.path, "WATCHDOG_USEC": "200000"}
+    # A ping a second: ten that nobody has read yet leave no room for what matters.
+    app.environment = {**app.environment, "NOTIFY_SOCKET": manager.path, "WATCHDOG_USEC": "2000000"}
     app.start()
     manager.next("READY")
     app.wait_log("generation 1 serves")

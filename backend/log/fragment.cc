@@ -131,8 +131,8 @@ void cut_unfinished_line(int descriptor, std::string_view start) noexcept {
   const off_t from = std::max<off_t>(0, file_end(file).size - kWindow);
   const std::string end = rest_of(file, from);
   const std::size_t unfinished = end.rfind('\n') + 1;
-  const std::size_t begin = end.find_first_not_of(' ', unfinished);
-  if (begin != std::string::npos && begins_a_line(std::string_view(end).substr(begin), start)) {
+  const std::size_t begin = std::min(end.find_first_not_of(' ', unfinished), end.size());
+  if (unfinished < end.size() && begins_a_line(std::string_view(end).substr(begin), start)) {
     static_cast<void>(ftruncate(file, from + static_cast<off_t>(unfinished)));
   }
   close(file);

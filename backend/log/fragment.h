@@ -33,7 +33,7 @@ std::uint32_t lines_written_since(int descriptor, off_t from, std::string_view b
 void blank_torn_lines(int descriptor, std::string_view start) noexcept;
 
 // Cuts off what stands behind the last line feed of the file behind `descriptor`, to which nobody
-// writes any more, if it begins as a line does, by `start` or a part of it.
+// writes any more, if it begins as a line does, by `start` or a part of it, or is blanks alone.
 void cut_unfinished_line(int descriptor, std::string_view start) noexcept;
 
 }  // namespace forktail::log

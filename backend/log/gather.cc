@@ -89,10 +89,12 @@ void Sink::write_gathered(const Gathering& of, bool dead) noexcept {
   }
   const std::lock_guard lock(*of.order, std::adopt_lock);
   const std::int64_t now = nanoseconds(system_.steady_now());
-  for (Group& group : of.groups) {
-    if (dead) {
+  if (dead) {  // before any is written: their lines have the next numbers
+    for (Group& group : of.groups) {
       forget_written(group, *of.order);
     }
+  }
+  for (Group& group : of.groups) {
     if (dead || group.old(now)) {
       write_out(group, *of.order, dead);
     }

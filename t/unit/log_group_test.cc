@@ -19,26 +19,29 @@ using ::testing::IsEmpty;
 
 class LogGroup : public LogTest {
  protected:
-  // What the first group and the numbering were.
+  // What a group, the first one, and the numbering were.
   class Memento {
    public:
-    explicit Memento(const SharedGathering& of)
+    explicit Memento(const SharedGathering& of, std::size_t place = 0)
         : gathering_(of.view()),
+          place_(place),
           seq_(gathering_.order->seq),
-          group_(std::make_unique<Group>(gathering_.groups[0])) {}
+          group_(std::make_unique<Group>(gathering_.groups[place])) {}
     void restore_but_for_the_note() const {
       restore_but_for_note_and_count();
       gathering_.order->seq = seq_;
     }
     void restore_but_for_note_and_count() const {
-      const FileEnd end = gathering_.groups[0].written_behind();
-      const std::uint64_t seq = gathering_.groups[0].numbered_behind();
-      gathering_.groups[0] = *group_;
-      gathering_.groups[0].note_writing(end, seq);
+      Group& group = gathering_.groups[place_];
+      const FileEnd end = group.written_behind();
+      const std::uint64_t seq = group.numbered_behind();
+      group = *group_;
+      group.note_writing(end, seq);
     }
 
    private:
     Gathering gathering_;
+    std::size_t place_;
     std::uint64_t seq_;
     std::unique_ptr<Group> group_;
   };
@@ -207,6 +210,22 @@ TEST_F(LogGroup, ThatWasWrittenAndCountedIsNotWrittenAgain) {
   master.write_gathered(gathering_.view(), true);
   EXPECT_THAT(messages_of(path_), ElementsAre("a", "b"));
   EXPECT_EQ(json_lines_of(path_)[1]["seq"], 2);
+}
+
+TEST_F(LogGroup, ThatWasWrittenIsKnownBeforeAnotherThreadsGetsTheNextNumbers) {
+  sink_.gather(gathering_.view());
+  sink_.begin_request(0, "request-1");
+  log("request-1", "waits");
+  sink_.begin_request(1, "request-2");
+  log("request-2", "a");
+  log("request-2", "b");
+  const Memento before(gathering_, 1);
+  sink_.end_request(1);
+  before.restore_but_for_the_note();
+  Sink master(path_, Format::json, system_);
+  master.write_gathered(gathering_.view(), true);
+  EXPECT_THAT(messages_of(path_), ElementsAre("a", "b", "waits"));
+  EXPECT_EQ(json_lines_of(path_)[2]["seq"], 3);
 }
 
 // Killed when the master had reopened the log, and it had not yet.

@@ -130,15 +130,32 @@ def test_rotated_and_packed_logs_are_read_too(forktail_logs, tmp_path):
     assert "answered 200 in 16 ms by worker 3" in out
 
 
-def test_each_hop_of_a_request_is_told_the_outermost_first(forktail_logs, tmp_path):
+HOPS = [("inner", 0.075, 0.070, "10.0.0.1"), ("outer", 0.080, 0.080, "192.0.2.10")]
+
+
+def hop_in_json(end, took, client):
     line = json.loads((STORY / "endings" / "answered" / "access.json").read_text().splitlines()[0])
-    for hop, end, took, client in (("inner", 0.075, 0.070, "10.0.0.1"), ("outer", 0.080, 0.080, "192.0.2.10")):
+    return json.dumps({**line, "msec": round(line["msec"] // 1 + end, 3), "request_time": took, "remote_addr": client,
+                       "request_id": id_of("answered"), "pid": len(client)})
+
+
+def hop_in_text(end, took, client):
+    del end
+    return f'{client} [28/Nov/2026:06:00:00 +0000] "GET /orders HTTP/1.1" 200 {took} {id_of("answered")}'
+
+
+@pytest.mark.parametrize("form", [hop_in_json, hop_in_text])
+@pytest.mark.parametrize("order", [("inner", "outer"), ("outer", "inner")])
+def test_each_hop_of_a_request_is_told_the_outermost_first(forktail_logs, tmp_path, form, order):
+    for hop, *values in HOPS:
         (tmp_path / hop).mkdir()
-        line.update(msec=round(line["msec"] // 1 + end, 3), request_time=took, remote_addr=client, pid=len(client))
-        (tmp_path / hop / "access.json").write_text(json.dumps(line) + "\n")
-    told = forktail_logs("trace", line["request_id"], "--logs", "inner", "outer", "--json").stdout
-    assert [(request["client"], request["duration_ms"]) for request in json.loads(told)["requests"]] == [
-        ("192.0.2.10", 80.0), ("10.0.0.1", 70.0)]
+        (tmp_path / hop / "access.log").write_text(form(*values) + "\n")
+    (tmp_path / "app.json").write_text(json.dumps({"ts": "2026-11-28T06:00:00.020Z", "request_id": id_of("answered"), "msg": "begin"}) + "\n")
+    told = forktail_logs("trace", id_of("answered"), "--log-format", '$remote_addr [$time_local] "$request" $status $request_time $request_id',
+                         "--logs", *order, "app.json", "--json").stdout
+    requests = json.loads(told)["requests"]
+    assert [(request["client"], request["duration_ms"]) for request in requests] == [("192.0.2.10", 80.0), ("10.0.0.1", 70.0)]
+    assert ["begin" in [event.get("message") for event in request["events"]] for request in requests] == [False, True]
 
 
 def test_what_can_not_be_read_is_said_and_the_rest_is_read(forktail_logs, tmp_path):

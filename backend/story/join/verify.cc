@@ -137,7 +137,7 @@ class Verifier {
 
   // An id that is no hexadecimal number stands in its line.
   std::string name_of(const Count& count) const {
-    const std::string id = story::id_of(count);
+    std::string id = story::id_of(count);
     if (!id.empty() || !sources_[count.source]->seekable()) {
       return id;
     }

@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 #include <tuple>
+#include <utility>
 
 #include "story/tell/spans.h"
 #include "story/text.h"
@@ -68,9 +69,8 @@ void fill(Request& request, const Event& event) {
   take(request.path, event.path);
   take(request.client, event.client);
   take(request.host, event.host);
-  if (event.kind == Kind::access) {
-    request.status = event.status;
-  } else if (event.kind == Kind::request && request.status < 0) {
+  const bool first_of_server = event.kind == Kind::request && request.status < 0;
+  if (event.kind == Kind::access || first_of_server) {
     request.status = event.status;
   }
   if (event.kind == Kind::request || request.worker == 0) {
@@ -87,15 +87,20 @@ bool same_request(const Event& one, const Event& other) {
          one.path.substr(0, one.path.find('?')) == other.path.substr(0, other.path.find('?'));
 }
 
-// How badly `event` fits to `anchor`; the request with the least has it.
-Micros distance(const Event& event, const Event& anchor) {
+// How badly `event` fits to `anchor`; the request with the least has it. Of two that fit as well it
+// is the shorter one: of a request that passed several nginx, the innermost, which is next to the
+// worker.
+std::pair<Micros, Micros> distance(const Event& event, const Event& anchor) {
+  if (event.kind == anchor.kind && event.raw == anchor.raw) {
+    return {-1, 0};  // its own line, or one that stands there twice
+  }
   const Stretch a = stretch_of(event);
   const Stretch b = stretch_of(anchor);
   const Micros gap = std::max<Micros>({0, a.from - b.to, b.from - a.to});
   const bool names = !event.path.empty() && !anchor.path.empty();
   const Micros unlike = names && !same_request(event, anchor) ? 3600 * kSecond : 0;
   const bool by_process = event.pid != 0 && event.pid == anchor.pid;
-  return gap * 2 + unlike + (by_process ? 0 : 1);
+  return {gap * 2 + unlike + (by_process ? 0 : 1), b.to - b.from};
 }
 
 std::vector<Event> anchors_of(const std::vector<Event>& events) {

@@ -65,7 +65,7 @@ std::vector<std::uint64_t> found_at(const Sources& sources, int threads) {
 
 TEST(StoryScan, FindsAnIdThatStandsAcrossTheBordersOfPieces) {
   std::string text = filler(kBorders * kBorder + 1000);
-  for (const std::size_t shift : {0, 1, 2, 11, 20, 21, 22}) {  // of the id's 22 characters
+  for (const std::size_t shift : {0, 1, 11, 21}) {  // of the id's 22 characters
     std::vector<std::uint64_t> expected;
     for (std::size_t border = 1; border <= kBorders; ++border) {
       expected.push_back(put_line(text, border * kBorder - shift));

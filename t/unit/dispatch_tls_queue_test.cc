@@ -38,6 +38,16 @@ TEST_F(TlsQueueTest, ConnectionsComeOutInTheOrderOfTheirGoingIn) {
   }
 }
 
+TEST_F(TlsQueueTest, SaysHowManyWaitHoweverLongTheirNames) {
+  EXPECT_EQ(connections_in(queue_.reading.get()), 0);
+  for (const char* name : {"", "CN=a client with quite a long name,O=Example", "CN=1"}) {
+    ASSERT_TRUE(put_connection(queue_.writing.get(), pair_.theirs.get(), {false, name}));
+  }
+  EXPECT_EQ(connections_in(queue_.reading.get()), 3);
+  ASSERT_TRUE(take_connection(queue_.reading.get(), peer_));
+  EXPECT_EQ(connections_in(queue_.reading.get()), 2);
+}
+
 TEST_F(TlsQueueTest, AnEmptyQueueIsLikeAnEmptyListenQueue) {
   EXPECT_FALSE(take_connection(queue_.reading.get(), peer_));
   EXPECT_EQ(errno, EAGAIN);

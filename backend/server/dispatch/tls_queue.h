@@ -36,8 +36,14 @@ struct TlsQueue {
 // caller's to close.
 bool put_connection(int writing, int connection, const TlsPeer& peer);
 
+// How many wait in it.
+int connections_in(int reading);
+
 // Whether this listening socket is the reading end of such a queue.
 bool is_tls_queue(int listener);
+
+// How many wait at a listening socket, be it such a queue or not.
+int waiting_at(int listener);
 
 // The next one. Without a descriptor and with errno when there is none: as accept4(2) has it.
 Descriptor take_connection(int reading, TlsPeer& peer);

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "server/os/listen_queue.h"
+#include "server/dispatch/tls_queue.h"
 
 namespace forktail::server {
 
@@ -30,7 +30,7 @@ std::optional<int> Scale::look(bool serves, const std::vector<int>& listeners) {
   }
   int queued = 0;
   for (const int listener : listeners) {
-    queued += listen_queue(listener).value_or(ListenQueue{}).waiting;
+    queued += waiting_at(listener);
   }
   const int wanted = cheaper_.workers_for_load(wanted_, queued);
   if (wanted == wanted_) {

@@ -69,6 +69,15 @@ std::string core_row(const std::string& name, const Json& worker, const Json& co
              first ? mebibytes(worker.value("rss", std::uint64_t{0})) : "", printable(request));
 }
 
+std::string tls_row(const Json& process) {
+  return row(fmt::format("tls{}", process.value("id", 0)), std::to_string(process.value("pid", 0)),
+             process.value("accepting", 0) != 0 ? "accepting" : "leaving", "", "", "", "",
+             fmt::format("{} connections, {} in their handshake, {} failures",
+                         process.value("connections", std::uint64_t{0}),
+                         process.value("handshaking", std::uint64_t{0}),
+                         process.value("failures", std::uint64_t{0})));
+}
+
 }  // namespace
 
 std::vector<std::string> top_table(const Json& stats, std::optional<double> rate) {
@@ -86,6 +95,9 @@ std::vector<std::string> top_table(const Json& stats, std::optional<double> rate
     for (std::size_t i = 0; i < cores.size(); ++i) {
       rows.push_back(core_row(name_of(stats, worker), worker, cores[i], i == 0, cores.size() == 1));
     }
+  }
+  for (const Json& process : stats.value("tls_processes", Json::array())) {
+    rows.push_back(tls_row(process));
   }
   std::string server =
       fmt::format("{}, pid {}", stats.value("version", ""), stats.at("pid").get<int>());

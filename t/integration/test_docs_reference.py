@@ -87,6 +87,11 @@ def test_the_fields_of_the_stats_are_those_of_the_page(held):
             assert fields[name] in (0, []), name
 
 
+def test_the_fields_of_a_tls_process_are_those_of_the_page(tls_server):
+    (process,) = stats(tls_server(stats="stats.sock"))["tls_processes"]
+    assert set(first_column(section("stats.md", "A TLS process"))) == set(process)
+
+
 def test_the_metrics_are_those_of_the_page_with_their_types_and_labels(held):
     text = get(held, "/metrics").body
     types = dict(re.findall(r"# TYPE (\w+) (\w+)", text if isinstance(text, str) else text.decode()))

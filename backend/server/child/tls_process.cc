@@ -75,6 +75,7 @@ class TlsProcess {
       take_turns(handshakes_, kHandshakesATurn);
       act_on_deadlines();
       tell_handed_over();
+      show_figures();
     }
   }
 
@@ -91,6 +92,7 @@ class TlsProcess {
     std::uint32_t client_watched = 0;
     std::uint32_t plain_watched = 0;
     bool queued = false;  // it is in busy_ or handshakes_
+    Phase counted = Phase::handshaking;
   };
   using Entries = std::map<std::uint64_t, Entry>;
 
@@ -179,6 +181,7 @@ class TlsProcess {
     if (relay.phase() == Phase::unserved && give_to_workers(relay)) {
       again = relay.go_on();
     }
+    count(entry);
     if (relay.phase() == Phase::ended) {
       tell_failure(relay);
       relays_.erase(at);
@@ -195,6 +198,23 @@ class TlsProcess {
     if (const auto deadline = relay.deadline(); deadline && (!look_at_ || *deadline < *look_at_)) {
       look_at_ = deadline;
     }
+  }
+
+  // What settle() has made of it.
+  void count(Entry& entry) {
+    const Phase phase = entry.relay.phase();
+    if (entry.counted == Phase::handshaking && phase != Phase::handshaking) {
+      --figures_.handshaking;
+      figures_.handshakes += phase == Phase::ended ? 0 : 1;
+    }
+    figures_.waiting += phase == Phase::unserved ? 1 : 0;
+    figures_.waiting -= entry.counted == Phase::unserved ? 1 : 0;
+    entry.counted = phase;
+  }
+
+  void show_figures() {
+    figures_.connections = relays_.size();
+    duty_.board.write(figures_);
   }
 
   bool give_to_workers(TlsRelay& relay) {
@@ -249,6 +269,7 @@ class TlsProcess {
 
   void begin(Descriptor client) {
     const std::uint64_t number = next_++;
+    ++figures_.handshaking;
     const auto made = relays_.try_emplace(number, context_.get(), std::move(client),
                                           duty_.options.socket_timeout);
     settle(made.first, false);  // its first bytes are an event
@@ -258,6 +279,7 @@ class TlsProcess {
     if (relay.failure().empty()) {
       return;
     }
+    ++figures_.failures;
     const std::optional<id::Text> made = ids_.next(id::Format::hex);
     sink_.reopen_if_moved();
     sink_.write(log::EventKind::bad_request, made ? made->view() : "",
@@ -309,6 +331,7 @@ class TlsProcess {
   std::uint64_t next_ = kFirstRelay;
   std::deque<std::uint64_t> busy_;        // relays that have something to do
   std::deque<std::uint64_t> handshakes_;  // and those of them that do not know their client yet
+  TlsFigures figures_;
   bool leaving_ = false;
   bool told_ = false;
   std::optional<Clock::time_point> look_at_;       // for deadlines

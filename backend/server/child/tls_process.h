@@ -13,6 +13,7 @@
 #include "log/sink.h"
 #include "server/shared/channel.h"
 #include "server/shared/options.h"
+#include "server/shared/tls_figures.h"
 
 namespace forktail::server {
 
@@ -23,6 +24,7 @@ struct TlsDuty {
   int queue;       // the writing end of the TlsQueue
   int generation;  // that it stands in front of at first, for the log
   int number;      // from 1
+  TlsBoard& board;
 };
 
 // The life of a TLS process, in a process just forked from the master. Ends it: with 0 when it was

@@ -110,6 +110,17 @@ Json socket_json(const SocketStats& socket) {
           {"max_queue", queue.longest}, {"shared", 0},      {"can_offload", 0}};
 }
 
+Json tls_json(const TlsStats& process) {
+  return {{"id", process.number},
+          {"pid", process.pid},
+          {"accepting", process.accepting && !process.leaving ? 1 : 0},
+          {"generation", process.generation},
+          {"connections", process.figures.connections},
+          {"handshaking", process.figures.handshaking},
+          {"handshakes", process.figures.handshakes},
+          {"failures", process.figures.failures}};
+}
+
 class PrometheusText {
  public:
   void family(std::string_view name, std::string_view type, std::string_view help) {
@@ -154,6 +165,9 @@ void Counters::add(const Counters& other) {
   crashes += other.crashes;
   lost += other.lost;
   log_lines_dropped += other.log_lines_dropped;
+  tls_handshakes += other.tls_handshakes;
+  tls_failures += other.tls_failures;
+  tls_respawns += other.tls_respawns;
 }
 
 Json to_json(const Stats& stats) {
@@ -168,6 +182,10 @@ Json to_json(const Stats& stats) {
   for (const WorkerStats& worker : stats.workers) {
     workers.push_back(worker_json(worker));
     pss += worker.memory.proportional;
+  }
+  Json tls = Json::array();
+  for (const TlsStats& process : stats.tls) {
+    tls.push_back(tls_json(process));
   }
   return {{"version", stats.version},
           {"listen_queue", waiting},
@@ -189,9 +207,43 @@ Json to_json(const Stats& stats) {
           {"harakiris", stats.totals.harakiris},
           {"requests_lost", stats.totals.lost},
           {"log_lines_dropped", stats.totals.log_lines_dropped},
+          {"tls_handshakes", stats.totals.tls_handshakes},
+          {"tls_failures", stats.totals.tls_failures},
+          {"tls_respawns", stats.totals.tls_respawns},
           {"sockets", std::move(sockets)},
-          {"workers", std::move(workers)}};
+          {"workers", std::move(workers)},
+          {"tls_processes", std::move(tls)}};
 }
+
+namespace {
+
+void add_tls(const Stats& stats, PrometheusText& text) {
+  text.single("tls_handshakes_total", "counter", "TLS handshakes done.",
+              stats.totals.tls_handshakes);
+  text.single("tls_failures_total", "counter",
+              "TLS connections that ended before a worker had them.", stats.totals.tls_failures);
+  text.single("tls_respawns_total", "counter", "TLS processes started in place of one that ended.",
+              stats.totals.tls_respawns);
+  std::uint64_t connections = 0;
+  std::uint64_t handshaking = 0;
+  for (const TlsStats& process : stats.tls) {
+    connections += process.figures.connections;
+    handshaking += process.figures.handshaking;
+  }
+  text.single("tls_connections", "gauge", "TLS connections that are open.", connections);
+  text.single("tls_handshaking", "gauge", "Those of them that are in their handshake.",
+              handshaking);
+  text.family("tls_processes", "gauge", "TLS processes by what they are doing.");
+  const auto leaving = std::count_if(stats.tls.begin(), stats.tls.end(),
+                                     [](const TlsStats& process) { return process.leaving; });
+  const auto accepting =
+      std::count_if(stats.tls.begin(), stats.tls.end(),
+                    [](const TlsStats& process) { return process.accepting && !process.leaving; });
+  text.sample("tls_processes", accepting, "status=\"accepting\"");
+  text.sample("tls_processes", leaving, "status=\"leaving\"");
+}
+
+}  // namespace
 
 // https://prometheus.io/docs/instrumenting/exposition_formats/
 std::string to_prometheus(const Stats& stats) {
@@ -240,6 +292,7 @@ std::string to_prometheus(const Stats& stats) {
                   fmt::format("socket=\"{}\"", label(socket.name)));
     }
   }
+  add_tls(stats, text);
   return text.take();
 }
 

@@ -16,6 +16,7 @@
 #include "server/os/listen_queue.h"
 #include "server/os/process_memory.h"
 #include "server/shared/slots.h"
+#include "server/shared/tls_figures.h"
 
 namespace forktail::server {
 
@@ -30,6 +31,9 @@ struct Counters {
   std::uint64_t crashes = 0;
   std::uint64_t lost = 0;  // requests that died with their worker
   std::uint64_t log_lines_dropped = 0;
+  std::uint64_t tls_handshakes = 0;
+  std::uint64_t tls_failures = 0;
+  std::uint64_t tls_respawns = 0;
 
   void add(const Counters& other);
 };
@@ -55,6 +59,15 @@ struct WorkerStats {
   std::vector<ThreadStats> threads;
 };
 
+struct TlsStats {
+  int number = 0;
+  int generation = 0;
+  pid_t pid = 0;
+  bool accepting = false;
+  bool leaving = false;
+  TlsFigures figures;
+};
+
 struct SocketStats {
   std::string name;
   std::optional<ListenQueue> queue;
@@ -72,6 +85,7 @@ struct Stats {
   Counters totals;  // of all processes, and of the servers that this one has upgraded
   std::vector<SocketStats> sockets;
   std::vector<WorkerStats> workers;
+  std::vector<TlsStats> tls;
 
   // With what the process is, and no more.
   static Stats of_this_process();

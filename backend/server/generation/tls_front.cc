@@ -29,6 +29,14 @@ bool speaks_tls(const Listener& listener, const Options& options) {
   return options.tls != nullptr && !listener.address.is_unix();
 }
 
+void add(Counters& counters, const TlsBoard* board) {
+  if (board != nullptr) {
+    const TlsFigures figures = board->read();
+    counters.tls_handshakes += figures.handshakes;
+    counters.tls_failures += figures.failures;
+  }
+}
+
 }  // namespace
 
 TlsFront::TlsFront(TlsQueue queue, log::Sink& sink)
@@ -62,8 +70,8 @@ std::vector<int> TlsFront::for_workers(const std::vector<Listener>& listeners,
   return all;
 }
 
-void TlsFront::stand_before(int generation, const Options& options,
-                            const std::vector<Listener>& listeners) {
+std::shared_ptr<const TlsFront::Stand> TlsFront::make_stand(
+    int generation, const Options& options, const std::vector<Listener>& listeners) const {
   std::vector<int> ours;
   for (const Listener& listener : listeners) {
     if (speaks_tls(listener, options)) {
@@ -71,20 +79,77 @@ void TlsFront::stand_before(int generation, const Options& options,
     }
   }
   if (ours.empty()) {
-    return leave(false);
+    return nullptr;
   }
   if (stand_ && stand_->options.tls == options.tls) {
-    return;  // as after a refork, whose options are those of before
+    return stand_;  // as after a refork, whose options are those of before
   }
-  leave(false);  // who connects until the new ones accept waits in the listen queue
-  stand_ = std::make_shared<const Stand>(Stand{options, std::move(ours), generation});
-  for (int number = 1; number <= options.tls_processes; ++number) {
-    processes_.push_back({stand_, number});
+  return std::make_shared<const Stand>(Stand{options, std::move(ours), generation});
+}
+
+void TlsFront::start(const std::shared_ptr<const Stand>& stand) {
+  for (int number = 1; number <= stand->options.tls_processes; ++number) {
+    processes_.push_back({stand, number});
+  }
+}
+
+// All but this one's processes leave.
+void TlsFront::take_up(std::shared_ptr<const Stand> stand) {
+  stand_ = std::move(stand);
+  next_.reset();
+  std::erase_if(processes_, [this](const Process& process) {
+    return process.pid == 0 && process.stand != stand_;
+  });
+  for (Process& process : processes_) {
+    if (process.stand != stand_) {
+      send_away(process, false);
+    }
+  }
+}
+
+void TlsFront::stand_before(int generation, const Options& options,
+                            const std::vector<Listener>& listeners) {
+  const auto stand = make_stand(generation, options, listeners);
+  if (stand && stand != stand_) {
+    start(stand);
+  }
+  take_up(stand);
+}
+
+TlsFront::Change TlsFront::change_to(int generation, const Options& options,
+                                     const std::vector<Listener>& listeners) {
+  if (!next_) {
+    auto stand = make_stand(generation, options, listeners);
+    if (!stand || stand == stand_) {
+      take_up(std::move(stand));
+      return Change::stands;
+    }
+    failure_.clear();
+    next_ = std::move(stand);
+    start(next_);
+  }
+  if (!failure_.empty()) {
+    take_up(stand_);
+    return Change::failed;
+  }
+  if (std::ranges::any_of(processes_, [this](const Process& process) {
+        return process.stand == next_ && !process.ready;
+      })) {
+    return Change::starting;
+  }
+  take_up(next_);
+  return Change::stands;
+}
+
+void TlsFront::stay() {
+  if (next_) {
+    take_up(stand_);
   }
 }
 
 void TlsFront::leave(bool ending) {
   stand_.reset();
+  next_.reset();
   std::erase_if(processes_, [](const Process& process) { return process.pid == 0; });
   for (Process& process : processes_) {
     send_away(process, ending);
@@ -116,6 +181,30 @@ bool TlsFront::all_handed_over() const {
          poll(&waiting, 1, 0) == 0;
 }
 
+void TlsFront::tell(Stats& stats) const {
+  std::uint64_t waiting = 0;
+  for (const Process& process : processes_) {
+    if (process.pid > 0) {
+      const TlsFigures figures = process.board->read();
+      waiting += figures.waiting;
+      stats.tls.push_back({process.number, process.stand->generation, process.pid, process.ready,
+                           process.kill_at.has_value(), figures});
+    }
+  }
+  if (!stats.tls.empty()) {
+    const int all = connections_in(queue_.reading.get()) + static_cast<int>(waiting);
+    stats.sockets.push_back({"tls", ListenQueue{all, 0}});
+  }
+}
+
+Counters TlsFront::totals() const {
+  Counters totals = past_;
+  for (const Process& process : processes_) {
+    add(totals, process.board.get());
+  }
+  return totals;
+}
+
 bool TlsFront::fork_due() {
   const auto due = std::ranges::find_if(processes_, [](const Process& process) {
     return process.start_at && *process.start_at <= Clock::now();
@@ -126,6 +215,7 @@ bool TlsFront::fork_due() {
   Channel ours;
   try {
     std::tie(ours, theirs_) = Channel::make();
+    due->board = std::make_unique<TlsBoard>();
   } catch (const std::system_error& error) {
     on_gone(*due, error.what());
     return false;
@@ -143,6 +233,7 @@ bool TlsFront::fork_due() {
     on_gone(*due, "not forked: " + std::generic_category().message(errno));
     return false;
   }
+  due->board->keep_from_others();
   due->channel = std::move(ours);
   due->start_at.reset();
   return false;
@@ -150,8 +241,8 @@ bool TlsFront::fork_due() {
 
 void TlsFront::become_process() {
   const Process& process = processes_[*born_];
-  const TlsDuty duty{process.stand->options, process.stand->listeners, queue_.writing.get(),
-                     process.stand->generation, process.number};
+  const TlsDuty duty{process.stand->options,    process.stand->listeners, queue_.writing.get(),
+                     process.stand->generation, process.number,           *process.board};
   run_tls_process(duty, master_, sink_, theirs_);
 }
 
@@ -193,6 +284,7 @@ bool TlsFront::reap(pid_t pid, int status) {
     return false;
   }
   read_messages();  // its last words
+  add(past_, std::exchange(dead->board, nullptr).get());
   const bool expected =
       dead->killed || (dead->kill_at && WIFEXITED(status) && WEXITSTATUS(status) == 0);
   if (expected) {
@@ -215,10 +307,16 @@ void TlsFront::on_gone(Process& process, const std::string& how) {
                   process.ready ? Backoff::kLongestOnceReady : Backoff::kLongest)
             : milliseconds(0);
   const std::string next = again ? fmt::format("; starting another in {} ms", wait.count()) : "";
-  tell_of(EventKind::tls_process_died, process,
-          "TLS process {} (pid {}) was {}, and its connections have ended" + next, how, wait);
+  if (process.stand == next_ && failure_.empty()) {
+    failure_ = fmt::format("TLS process {} did not start: {}", process.number, how);
+  }
+  const std::string what = process.ready
+                               ? "TLS process {} (pid {}) was {}, and its connections have ended"
+                               : "TLS process {} (pid {}) did not start: {}";
+  tell_of(EventKind::tls_process_died, process, what + next, how, wait);
   sink_.mend_after_kill();
   if (again) {
+    ++past_.tls_respawns;
     process.pid = 0;
     process.ready = false;
     process.failure.clear();

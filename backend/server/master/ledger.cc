@@ -12,9 +12,10 @@ namespace {
 constexpr const char* kLedger = "the counters";
 
 constexpr std::array kMembers{
-    &Counters::requests,  &Counters::exceptions, &Counters::bytes,
-    &Counters::handle_us, &Counters::respawns,   &Counters::harakiris,
-    &Counters::crashes,   &Counters::lost,       &Counters::log_lines_dropped,
+    &Counters::requests,       &Counters::exceptions,   &Counters::bytes,
+    &Counters::handle_us,      &Counters::respawns,     &Counters::harakiris,
+    &Counters::crashes,        &Counters::lost,         &Counters::log_lines_dropped,
+    &Counters::tls_handshakes, &Counters::tls_failures, &Counters::tls_respawns,
 };
 static_assert(sizeof(Counters) == kMembers.size() * sizeof(std::uint64_t));
 

@@ -352,6 +352,7 @@ std::optional<std::string> Master::stop_outcome() {
 Counters Master::totals() const {
   Counters totals = generations_.totals();
   totals.log_lines_dropped += sink_->dropped();
+  totals.add(tls_.totals());
   if (inherited_.ledger != nullptr) {
     totals.add(inherited_.ledger->read());
   }
@@ -363,6 +364,7 @@ Stats Master::stats(const std::map<pid_t, ProcessMemory>& memory) const {
   stats.totals = totals();
   generations_.tell(stats, memory);
   files_.tell(stats);
+  tls_.tell(stats);
   return stats;
 }
 

@@ -46,7 +46,7 @@ EVENT(template_died, error, "a template has ended; another one is started", "of_
 EVENT(template_late, error, "a template that has not loaded within `start-timeout` is killed", "of_pid, reason")
 EVENT(tls_process_ready, info, "a TLS process accepts connections", "of_tls, of_pid")
 EVENT(tls_process_left, info, "a TLS process has ended as it was told to", "of_tls, of_pid")
-EVENT(tls_process_died, error, "a TLS process has ended by itself, and its connections with it; another one is started", "of_tls, of_pid, reason, retry_ms")
+EVENT(tls_process_died, error, "a TLS process has ended by itself, and its connections with it, or could not start; another one is started, unless that fails a reload", "of_tls, of_pid, reason, retry_ms")
 EVENT(tls_process_killed, warn, "the master kills a TLS process that does not leave", "of_tls, of_pid, reason")
 EVENT(foreign_logger, warn, "lines of the application go to another logger than the server's, without an id", "path, reason")
 EVENT(fork_audit, warn, "the load has left what the fork duplicates (`fork-audit`)", "finding, evidence, why, cure")

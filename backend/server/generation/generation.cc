@@ -306,7 +306,6 @@ void Generation::leave(bool stopping) {
     phase_ = Phase::leaving;
   }
   parts_.say_leaving(stopping);
-  parts_.close();
   template_.let_go();
   workers_.start_none();
   workers_.send_all_away(options_.reload_mercy);

@@ -99,6 +99,7 @@ class Generation {
   // The workers leave; those that have not within reload-mercy are killed. With `stopping` they
   // first answer everybody who waits in the listen queue.
   void leave(bool stopping);
+  void fail(const std::string& why);  // what its workers have begun they answer
   // At once. What was being served is logged, by worker.
   void kill(const std::string& why);
 
@@ -115,7 +116,6 @@ class Generation {
   void on_reforked(int worker);
   void on_worker_gone(int worker, const std::string& how);
   void adopt_template(const Refork& refork);
-  void fail(const std::string& why);
   [[nodiscard]] GenerationShare share();
   [[nodiscard]] bool starts_or_serves() const {
     return phase_ == Phase::starting || phase_ == Phase::serving;

@@ -12,7 +12,8 @@ namespace forktail::server {
 using log::EventKind;
 
 bool Generations::starting() const {
-  return !all_.empty() && all_.back()->phase() == GenerationPhase::starting;
+  return !all_.empty() && all_.back().get() != current_ &&
+         all_.back()->phase() <= GenerationPhase::serving;
 }
 
 void Generations::start(int number, Options options, std::vector<int> listeners,
@@ -74,18 +75,19 @@ void Generations::reap(pid_t pid, int status) {
   }
 }
 
-bool Generations::attend() {
+void Generations::attend() {
   for (const auto& generation : all_) {
     generation->read_messages();
     generation->act_on_deadlines();
   }
-  if (all_.empty() || all_.back().get() == current_ ||
-      all_.back()->phase() != GenerationPhase::serving) {
-    return false;
-  }
-  current_ = all_.back().get();
-  return true;
 }
+
+Generation* Generations::next() {
+  return starting() && all_.back()->phase() == GenerationPhase::serving ? all_.back().get()
+                                                                        : nullptr;
+}
+
+void Generations::let_next_serve() { current_ = all_.back().get(); }
 
 std::vector<Generations::Failed> Generations::forget_gone() {
   std::vector<Failed> failed;

@@ -52,8 +52,11 @@ class Generations {
   void watch(std::vector<pollfd>& watched) const;
   [[nodiscard]] std::optional<Clock::time_point> next_deadline() const;
   void reap(pid_t pid, int status);
-  // Reads and acts. True when another one serves: it is current().
-  bool attend();
+  // Reads and acts.
+  void attend();
+  // The one that is to be current(), and can; null: there is none.
+  [[nodiscard]] Generation* next();
+  void let_next_serve();
   // Those without a process are forgotten. These of them had failed:
   struct Failed {
     int number;

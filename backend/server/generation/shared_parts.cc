@@ -31,6 +31,8 @@ void SharedParts::say_leaving(bool stopping) {
   leaving_ = true;
   stopping_ = stopping_ || stopping;
   restore();
+  kept_connections_.stop_accepting();
+  kept_connections_.give_back_idle();
 }
 
 void SharedParts::say_reopen() {
@@ -69,11 +71,6 @@ std::vector<bool> SharedParts::recover(int worker) {
     sink_.write_gathered(log_groups_->of(worker), true);
   }
   return resumed;
-}
-
-void SharedParts::close() {
-  kept_connections_.stop_accepting();
-  kept_connections_.give_back_idle();
 }
 
 std::optional<SharedParts::Clock::time_point> SharedParts::next_deadline(

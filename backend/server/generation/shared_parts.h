@@ -46,7 +46,8 @@ class SharedParts {
     return log_groups_;
   }
 
-  // What all workers are told, from now on, and again whenever one could have written over it.
+  // What all workers are told, from now on, and again whenever one could have written over it. With
+  // the first there are no new connections, and those that wait for a request are given back.
   void say_leaving(bool stopping);
   void say_reopen();
   void restore() const;
@@ -59,9 +60,6 @@ class SharedParts {
   void admit(int worker);
   std::vector<bool> recover(int worker);
   void dismiss(int worker) { kept_connections_.dismiss(worker); }
-
-  // No new connections; those that wait for a request are given back.
-  void close();
 
   [[nodiscard]] std::optional<Clock::time_point> next_deadline(const Workers& workers) const;
   void act_on_deadlines(const Workers& workers);

@@ -79,8 +79,8 @@ const std::array<Master::Step, 12> Master::kSteps{&Master::sleep,
                                                   &Master::reload_when_touched,
                                                   &Master::mend_listeners,
                                                   &Master::reap,
-                                                  &Master::attend_generations,
                                                   &Master::attend_tls,
+                                                  &Master::attend_generations,
                                                   &Master::attend_refork,
                                                   &Master::attend_upgrade,
                                                   &Master::attend_old_master,
@@ -182,7 +182,7 @@ void Master::reap() {
 
 void Master::attend_generations() {
   note_pause(attention_.looks_up(Attention::Clock::now()));
-  if (generations_.attend()) {
+  if (reloads_.attend_generations(stopping())) {
     on_serving();
   }
   // The start of the server is over, for those who wait for it, before all of its workers are
@@ -212,7 +212,6 @@ void Master::on_serving() {
   workers_wanted_ = true;
   reloads_.note_serving();
   told_ready_ = true;
-  tls_.stand_before(current()->number(), current()->options(), files_.listeners());
   inherited_.tell({MessageType::ready});
   generations_.leave_to_current();
 }

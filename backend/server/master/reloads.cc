@@ -130,6 +130,22 @@ std::string Reloads::start_reforked(Refork refork, int number, bool ending) {
   }
 }
 
+bool Reloads::attend_generations(bool ending) {
+  generations_.attend();
+  Generation* next = generations_.next();
+  if (next == nullptr || ending) {
+    return false;
+  }
+  const auto change = tls_.change_to(next->number(), next->options(), files_.listeners());
+  if (change == TlsFront::Change::failed) {
+    next->fail(tls_.failure());
+  } else if (change == TlsFront::Change::stands) {
+    generations_.let_next_serve();
+    return true;
+  }
+  return false;
+}
+
 void Reloads::note_serving() {
   const Generation& next = *generations_.current();
   options_ = next.options();
@@ -164,6 +180,7 @@ bool Reloads::settle() {
   if (under_way()) {
     return false;
   }
+  tls_.stay();
   if (change_.take_again()) {
     return true;
   }

@@ -33,7 +33,7 @@ class Reloads {
     ReadOptions read_options;
     Generations& generations;
     const ServerFiles& files;
-    const TlsFront& tls;
+    TlsFront& tls;
     SystemdNotify& systemd;
     log::Sink& sink;
   };
@@ -60,6 +60,9 @@ class Reloads {
 
   // A worker has become a template, or has not. When the server is `ending`, it is of no use.
   void attend_refork(bool ending);
+  // They read and act. True when another one has just become the current one: it can serve, TLS is
+  // spoken as it wants, and the server is not `ending`.
+  bool attend_generations(bool ending);
   // The current generation serves, since now.
   void note_serving();
   // One could not start. True when nothing else serves, and somebody should: with `wanted`.
@@ -80,7 +83,7 @@ class Reloads {
   ReadOptions read_options_;
   Generations& generations_;
   const ServerFiles& files_;
-  const TlsFront& tls_;
+  TlsFront& tls_;
   SystemdNotify& systemd_;
   log::Sink& sink_;
   TouchedFiles touched_;

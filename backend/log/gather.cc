@@ -89,9 +89,11 @@ void Sink::write_gathered(const Gathering& of, bool dead) noexcept {
   }
   const std::lock_guard lock(*of.order, std::adopt_lock);
   const std::int64_t now = nanoseconds(system_.steady_now());
-  if (dead) {  // before any is written: their lines have the next numbers
+  if (dead) {  // first the one that it was writing: its lines have the next numbers
     for (Group& group : of.groups) {
-      forget_written(group, *of.order);
+      if (forget_written(group, *of.order)) {
+        write_out(group, *of.order, true);
+      }
     }
   }
   for (Group& group : of.groups) {
@@ -147,15 +149,15 @@ void Sink::write_out(Group& group, Order& order, bool marked) noexcept {
 }
 
 // What a worker that was killed while it wrote had written is taken out of its group. It may have
-// counted these lines already.
-void Sink::forget_written(Group& group, Order& order) const noexcept {
+// counted these lines already. False when it had not written any.
+bool Sink::forget_written(Group& group, Order& order) const noexcept {
   const FileEnd behind = group.written_behind();
   if (group.empty() || !behind) {
-    return;
+    return false;
   }
   const int file = file_.descriptor_of(behind);
   if (!behind.same_file(file_end(file))) {
-    return;
+    return false;
   }
   std::size_t offset = 0;
   const std::uint64_t before = group.numbered_behind();
@@ -163,6 +165,7 @@ void Sink::forget_written(Group& group, Order& order) const noexcept {
   const std::uint32_t written = lines_written_since(file, behind.size, block.bytes);
   order.seq = written > 0 ? before + written : order.seq;
   group.drop_first(written);
+  return written > 0;
 }
 
 }  // namespace forktail::log

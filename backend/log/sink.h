@@ -142,7 +142,7 @@ class Sink final : public spdlog::sinks::sink {
   bool report_loss() noexcept;
   bool append(const Event& event, const Line& line) noexcept;
   [[nodiscard]] std::size_t block_limit() const noexcept;
-  void forget_written(Group& group, Order& order) const noexcept;
+  bool forget_written(Group& group, Order& order) const noexcept;
   void write_out(Group& group, Order& order, bool marked) noexcept;
   bool put_line(Line& line) noexcept;
   std::uint32_t put(Order& order, std::string_view bytes, std::uint32_t lines) noexcept;

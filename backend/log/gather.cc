@@ -5,6 +5,7 @@
 
 #include "log/fragment.h"
 #include "log/sink.h"
+#include "log/turn.h"
 
 namespace forktail::log {
 
@@ -15,6 +16,16 @@ constexpr std::string_view kJsonMark = ",\"recovered\":true}\n";
 constexpr std::string_view kTextMark = "\trecovered=true\n";
 
 constexpr std::size_t kNumberAndMark = 20 + 20;
+
+// As far as its bytes tell, it is a line: another worker may have written over the memory.
+bool is_line(const Group::Record& record, Format format) {
+  const auto prints = [](char c) { return static_cast<unsigned char>(c) >= 0x20 || c == '\t'; };
+  const auto [head, tail] = record;
+  return tail.ends_with(format == Format::json ? "}\n" : "\n") &&
+         (format == Format::text || head.starts_with(kJsonStart)) &&
+         std::ranges::all_of(head, prints) &&
+         std::ranges::all_of(tail.substr(0, tail.size() - 1), prints);
+}
 
 struct Block {
   std::string_view bytes;
@@ -38,9 +49,10 @@ Block compose(const Group& group, std::size_t& offset, std::uint64_t seq,
   char* to = how.room;
   std::uint32_t lines = 0;
   for (std::size_t next = offset;; offset = next) {
-    const auto [head, tail] = group.at(next);
+    const Group::Record record = group.at(next);
+    const auto [head, tail] = record;
     const auto size = static_cast<std::size_t>(to - how.room);
-    if (head.empty() || tail.size() < replaced ||
+    if (head.empty() || !is_line(record, how.format) ||
         size + head.size() + tail.size() + kNumberAndMark > how.limit) {
       return {{how.room, size}, lines};
     }
@@ -58,15 +70,14 @@ std::int64_t nanoseconds(std::chrono::steady_clock::time_point time) {
 }  // namespace
 
 void Sink::gather(const Gathering& gathering) noexcept {
-  const std::lock_guard lock(*order_);
-  gathering.order->seq = order_->seq;
+  gathering.order->seq = own_order_.seq;
   order_ = gathering.order;
   groups_ = gathering.groups;
 }
 
 void Sink::begin_request(int thread, std::string_view id) noexcept {
   if (!groups_.empty()) {
-    const std::lock_guard lock(*order_);
+    const Turn turn(*this);
     groups_[static_cast<std::size_t>(thread)].begin(id);
   }
 }
@@ -74,14 +85,14 @@ void Sink::begin_request(int thread, std::string_view id) noexcept {
 void Sink::end_request(int thread) noexcept {
   if (!groups_.empty()) {
     Group& group = groups_[static_cast<std::size_t>(thread)];
-    const std::lock_guard lock(*order_);
+    const Turn turn(*this);
     write_out(group, *order_, false);
     group.end();
   }
 }
 
 void Sink::write_gathered(const Gathering& of, bool dead) noexcept {
-  const std::lock_guard own(*order_);
+  const Turn turn(*this);
   if (dead) {
     of.order->inherit();
   } else if (!of.order->try_lock()) {
@@ -138,7 +149,8 @@ void Sink::write_out(Group& group, Order& order, bool marked) noexcept {
       const Block block =
           compose(group, offset, order.seq, {format_, block_.get(), block_limit(), marked});
       const std::uint32_t written = block.lines > 0 ? put(order, block.bytes, block.lines) : 0;
-      left -= std::min(left, written);
+      // Behind the last one, or where somebody has written over them, are no lines to be missed.
+      left = block.lines > 0 ? left - std::min(left, written) : 0;
       whole = written > 0 && written == block.lines;
     }
   }

@@ -23,28 +23,30 @@ void Group::begin(std::string_view id) noexcept {
 }
 
 bool Group::gathers(std::string_view id) const noexcept {
-  return id_size_ != 0 && id == std::string_view(id_.data(), id_size_);
+  const std::size_t size = id_size_;
+  return size != 0 && size <= id_.size() && id == std::string_view(id_.data(), size);
 }
 
 bool Group::append(const Record& line, std::int64_t now_ns) noexcept {
   const Sizes sizes{static_cast<std::uint16_t>(line.head.size()),
                     static_cast<std::uint16_t>(line.tail.size())};
   const std::size_t more = sizeof(sizes) + line.head.size() + line.tail.size();
-  if (more > bytes_.size() - size_) {
+  const std::size_t size = size_;
+  if (size > bytes_.size() || more > bytes_.size() - size) {
     return false;
   }
-  char* to = bytes_.data() + size_;
+  char* to = bytes_.data() + size;
   std::memcpy(to, &sizes, sizeof(sizes));
   std::memcpy(to + sizeof(sizes), line.head.data(), line.head.size());
   std::memcpy(to + sizeof(sizes) + line.head.size(), line.tail.data(), line.tail.size());
-  if (size_ == 0) {
+  if (size == 0) {
     first_ns_ = now_ns;
     written_behind_ = {};
   }
   ++lines_;
   // The compiler must not move it up: the rest has to be there when a killed process's size says
   // so.
-  __atomic_store_n(&size_, static_cast<std::uint32_t>(size_ + more), __ATOMIC_RELEASE);
+  __atomic_store_n(&size_, static_cast<std::uint32_t>(size + more), __ATOMIC_RELEASE);
   return true;
 }
 
@@ -60,7 +62,7 @@ void Group::drop_first(std::uint32_t lines) noexcept {
 
 bool Group::old(std::int64_t now_ns) const noexcept {
   constexpr std::int64_t kLongest = 1'000'000'000;
-  return size_ != 0 && now_ns - first_ns_ >= kLongest;
+  return size_ != 0 && now_ns - std::clamp(first_ns_, std::int64_t{0}, now_ns) >= kLongest;
 }
 
 Group::Record Group::at(std::size_t& offset) const noexcept {

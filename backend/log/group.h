@@ -9,6 +9,7 @@
 
 #include <sys/types.h>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -63,7 +64,8 @@ class Group {
   void drop_first(std::uint32_t lines) noexcept;
 
   [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
-  [[nodiscard]] std::uint32_t lines() const noexcept { return lines_; }
+  // Never more than there is room for.
+  [[nodiscard]] std::uint32_t lines() const noexcept { return std::min(lines_, kMostLines); }
   // Whether the first line has waited for a second.
   [[nodiscard]] bool old(std::int64_t now_ns) const noexcept;
 
@@ -71,6 +73,8 @@ class Group {
   Record at(std::size_t& offset) const noexcept;
 
  private:
+  static constexpr std::uint32_t kMostLines = kCapacity / 64;  // none is shorter
+
   std::int64_t first_ns_;
   FileEnd written_behind_;
   std::uint64_t numbered_behind_;

@@ -6,7 +6,6 @@
 
 #include <cerrno>
 #include <filesystem>
-#include <mutex>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
@@ -78,7 +77,8 @@ LogFile::~LogFile() {
   }
 }
 
-LogFile::Reopened LogFile::reopen(Order& order) noexcept {
+LogFile::Reopened LogFile::reopen(
+    const std::function<void(const std::function<void()>&)>& in_turn) {
   if (means_stderr(target_)) {
     return Reopened::kept;
   }
@@ -86,9 +86,10 @@ LogFile::Reopened LogFile::reopen(Order& order) noexcept {
   bool replaced = false;
   int error = errno;
   if (fresh >= 0) {
-    const std::lock_guard lock(order);  // a write and the note of where it goes are one
-    replaced = system_.dup3(fresh, descriptor_, O_CLOEXEC) >= 0;
-    error = errno;
+    in_turn([&] {
+      replaced = system_.dup3(fresh, descriptor_, O_CLOEXEC) >= 0;
+      error = errno;
+    });
   }
   if (fresh >= 0) {
     close(fresh);

@@ -8,12 +8,12 @@
 
 #include <atomic>
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <string_view>
 
 #include "forktail/api.h"
 #include "log/group.h"
-#include "log/order.h"
 #include "log/system.h"
 
 namespace forktail::log {
@@ -39,10 +39,11 @@ class LogFile {
     return line_limit_.load(std::memory_order_relaxed);
   }
 
-  // Opens the target again and puts it in place of the old file; `order` is what orders its lines.
-  // `kept`: there is nothing to do. `failed` with errno: the old file stays in use.
+  // Opens the target again and puts it in place of the old file, when it is the caller's turn to
+  // write: `in_turn` does what it is given then. `kept`: there is nothing to do. `failed` with
+  // errno: the old file stays in use.
   enum class Reopened { anew, kept, failed };
-  Reopened reopen(Order& order) noexcept;
+  Reopened reopen(const std::function<void(const std::function<void()>&)>& in_turn);
   // The target's path names another file by now.
   [[nodiscard]] bool moved() const noexcept;
 

@@ -2,11 +2,13 @@
 //
 // A lock and a count in one, of all-zero memory. In memory that processes share the master takes a
 // dead worker's to write what that has left. It is a number and no more: a lock of the C library's
-// has pointers in it, which a worker could turn against the master. Any thread; nothing throws or
-// allocates.
+// has pointers in it, which a worker could turn against the master. Nor is it believed: another
+// worker may have written over it, so a value that no holder leaves counts as free, and who has to
+// have it waits for a while and not for good. Any thread; nothing throws or allocates.
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 
 namespace forktail::log {
@@ -17,8 +19,11 @@ class Order {
   // parent may have held at the fork.
   void make() noexcept;
 
+  // For memory of this process alone.
   void lock() noexcept;
   [[nodiscard]] bool try_lock() noexcept;
+  // For shared memory: has it in any case, after `patience` by force.
+  void lock_after(std::chrono::milliseconds patience) noexcept;
   void unlock() noexcept;
   // Takes it from a process that has ended.
   void inherit() noexcept { state_ = kHeld; }

@@ -5,14 +5,13 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <ctime>
-#include <mutex>
+#include <functional>
 #include <utility>
 
 #include "forktail/context.h"
 #include "log/fragment.h"
 #include "log/target.h"
-#include "log/thread_ids.h"
+#include "log/turn.h"
 
 namespace forktail::log {
 
@@ -97,6 +96,7 @@ void Sink::set_identity(Identity identity) noexcept {
   order_ = &own_order_;
   groups_ = {};
   identity_ = identity;
+  process_ = thread_ids().process;
   unreported_ = 0;
   silent_until_ = {};
   dropped_.store(0, std::memory_order_relaxed);
@@ -109,7 +109,10 @@ void Sink::mend_after_kill() noexcept {
 }
 
 bool Sink::reopen() noexcept {
-  const LogFile::Reopened reopened = file_.reopen(*order_);
+  const LogFile::Reopened reopened = file_.reopen([this](const std::function<void()>& replace) {
+    const Turn turn(*this);  // a write and the note of where it goes are one
+    replace();
+  });
   if (reopened == LogFile::Reopened::failed) {
     const int error = errno;
     write(EventKind::log_reopen_failed, {}, "can not reopen the log; the old file stays in use",
@@ -117,7 +120,7 @@ bool Sink::reopen() noexcept {
     return false;
   }
   if (reopened == LogFile::Reopened::anew) {
-    const std::lock_guard lock(*order_);
+    const Turn turn(*this);
     silent_until_ = {};  // the new file may well have the room that the old one lacked
   }
   return true;
@@ -143,7 +146,7 @@ void Sink::emit(Event& event, spdlog::level::level_enum level) noexcept {
   const std::size_t limit = file_.line_limit();
   Line line(event, format_, limit - (groups_.empty() ? 0 : kMarkRoom));
 
-  const std::lock_guard lock(*order_);
+  const Turn turn(*this);
   if (!append(event, line) && (!report_loss() || !put_line(line))) {
     drop(*order_, 1);
   }
@@ -157,10 +160,10 @@ void Sink::write_dying(EventKind kind, std::string_view message,
   Line line(event, format_, file_.line_limit());
 
   // Never released. Whoever holds it is about to, or is the very thread that dies.
-  constexpr int kTries = 100;
-  constexpr timespec kPause{0, 100'000};
-  for (int i = 0; i < kTries && !order_->try_lock(); ++i) {
-    nanosleep(&kPause, nullptr);
+  constexpr std::chrono::milliseconds kPatience{10};
+  own_order_.lock_after(kPatience);
+  if (order_ != &own_order_) {
+    order_->lock_after(kPatience);
   }
   const std::string_view bytes = line.numbered(++order_->seq);
   static_cast<void>(system_.write(file_.descriptor(), bytes.data(), bytes.size()));

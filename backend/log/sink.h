@@ -3,7 +3,7 @@
 //
 // Owns the log's descriptor. Any thread may log; lines are composed without a lock, and one lock
 // orders the numbering and the write, so that `seq` is the order in the file. Any process that was
-// forked from the owner may log as well, to the same file, after set_identity(). One event is one
+// forked from the owner may log as well, to the same file. One event is one
 // write(2) of one line to an O_APPEND descriptor: lines of several processes never tear. A worker
 // that gathers writes all lines of a request at once. docs/logs.md is the contract of the line.
 //
@@ -13,6 +13,7 @@
 #pragma once
 
 #include <spdlog/sinks/sink.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -79,14 +80,13 @@ class Sink final : public spdlog::sinks::sink {
                    std::span<const Field> fields) noexcept;
 
   // After a fork, in the child, before it has threads: who it is. Starts seq at 1 and forgets what
-  // the parent dropped and whether a thread of the parent was writing.
+  // the parent dropped and whether a thread of the parent was writing. A copy that somebody else
+  // forks does the same by itself when it logs, and gathers nothing.
   void set_identity(Identity identity) noexcept;
-  // The same for a copy that somebody else has forked.
-  void forget_threads() noexcept { set_identity(identity_); }
 
-  // In a worker, after set_identity(): from now on the lines of the requests that its threads have
-  // begun are gathered there, where the master finds them too, until they end, for a second, or
-  // while there is room. Others are written at once.
+  // In a worker, after set_identity() and before it has threads: from now on the lines of the
+  // requests that its threads have begun are gathered there, where the master finds them too, until
+  // they end, for a second, or while there is room. Others are written at once.
   void gather(const Gathering& gathering) noexcept;
   void begin_request(int thread, std::string_view id) noexcept;
   void end_request(int thread) noexcept;
@@ -135,6 +135,7 @@ class Sink final : public spdlog::sinks::sink {
   // Room for the lines of a group with their numbers and marks.
   static constexpr std::size_t kBlock = 2 * Group::kCapacity;
   static constexpr std::size_t kMarkRoom = 20;
+  friend class Turn;
 
   void emit(Event& event, spdlog::level::level_enum level) noexcept;
   static void adopt_context(Event& event) noexcept;
@@ -153,11 +154,12 @@ class Sink final : public spdlog::sinks::sink {
   System& system_;
   std::atomic<spdlog::level::level_enum> server_level_ = spdlog::level::trace;
   Identity identity_;
+  std::atomic<pid_t> process_ = getpid();  // that identity_ is of
   std::atomic<std::uint64_t> dropped_ = 0;
   std::atomic<std::uint64_t>* shared_dropped_ = nullptr;
 
-  Order own_order_{};
-  Order* order_ = &own_order_;  // guards what follows, and the order of lines
+  Order own_order_{};           // guards what follows between the threads of this process
+  Order* order_ = &own_order_;  // a worker's that gathers: between it and the master
   std::span<Group> groups_;
   std::unique_ptr<char[]> block_;
   std::uint64_t unreported_ = 0;  // lines dropped since the last line that said so

@@ -54,10 +54,12 @@ def bystander():
 
 @every_mode
 @pytest.mark.parametrize("what", NOISES)
+@pytest.mark.parametrize("group", ["line", "request"])
 def test_a_worker_that_writes_over_all_shared_memory_harms_its_generation_at_most(
-        server, hostile_app, bystander, mode, what):
+        server, hostile_app, bystander, mode, what, group):
     app = server(app=hostile_app, processes=3, fork_mode=mode, control="control", harakiri="2s",
-                 harakiri_grace="500ms", worker_reload_mercy="2s", reload_mercy="2s")
+                 harakiri_grace="500ms", worker_reload_mercy="2s", reload_mercy="2s",
+                 **({"log_group": group} if group == "request" else {}))
     path = f"/memory/scribble-pid?pid={bystander.pid}" if what == "-pid" else "/memory/scribble" + what
     for _ in range(3):
         strike(app, path)

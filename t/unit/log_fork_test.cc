@@ -59,7 +59,10 @@ class StuckSystem : public System {
   bool stuck_ = false;
 };
 
-TEST_F(LogFork, IsUsableInAChildThatWasForkedWhileAnotherThreadWrote) {
+// By the server, which says who it is, or by the application, which does not.
+class LogForkBy : public LogFork, public ::testing::WithParamInterface<bool> {};
+
+TEST_P(LogForkBy, IsUsableInAChildThatWasForkedWhileAnotherThreadWrote) {
   StuckSystem system;
   Sink sink(path_, Format::json, system);
   std::thread writer([&] { sink.write(EventKind::request, "", "the parent's"); });
@@ -68,7 +71,9 @@ TEST_F(LogFork, IsUsableInAChildThatWasForkedWhileAnotherThreadWrote) {
   if (child == 0) {
     alarm(20);  // the limit, should the lock be held for ever
     system.stick = false;
-    sink.set_identity({1, 1});
+    if (GetParam()) {
+      sink.set_identity({1, 1});
+    }
     sink.write(EventKind::request, "", "the child's");
     _exit(0);
   }
@@ -83,6 +88,8 @@ TEST_F(LogFork, IsUsableInAChildThatWasForkedWhileAnotherThreadWrote) {
   EXPECT_EQ(lines[0]["msg"], "the child's");
   EXPECT_EQ(lines[1]["msg"], "the parent's");
 }
+
+INSTANTIATE_TEST_SUITE_P(TheServerOrTheApplication, LogForkBy, ::testing::Bool());
 
 }  // namespace
 }  // namespace forktail::log

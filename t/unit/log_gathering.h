@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <system_error>
 #include <thread>
@@ -29,7 +30,12 @@ class SharedGathering {
   void abandon_lock() {
     std::thread([this] { memory_->order.lock(); }).join();
   }
-  void spoil() { std::memset(static_cast<void*>(memory_), 0xa5, sizeof(*memory_)); }
+  void spoil(int byte = 0xa5) { std::memset(static_cast<void*>(memory_), byte, sizeof(*memory_)); }
+  void spoil_lock(int value) {
+    // Behind the number of the last line.
+    std::memcpy(reinterpret_cast<char*>(&memory_->order) + sizeof(std::uint64_t), &value,
+                sizeof(value));
+  }
 
  private:
   struct Memory {

@@ -269,6 +269,28 @@ TEST_F(LogGroup, ThatADeadWorkerHasSpoiltHarmsNobody) {
   EXPECT_THAT(content_of(path_), ::testing::HasSubstr("\"msg\":\"on\""));
 }
 
+// What another worker has written over: a lock that nobody holds, or that somebody seems to.
+class LogGroupLock : public LogGroup, public ::testing::WithParamInterface<int> {};
+
+TEST_P(LogGroupLock, ThatIsNobodysKeepsNobodyWaitingForGood) {
+  sink_.gather(gathering_.view());
+  sink_.begin_request(0, "request-1");
+  log("request-1", "a");
+  gathering_.spoil_lock(GetParam());
+  log("request-1", "b");
+  sink_.end_request(0);
+  EXPECT_THAT(messages_of(path_), ElementsAre("a", "b"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Values, LogGroupLock, ::testing::Values(1, 2, 3, 0x7f7f7f7f, -1));
+
+TEST_F(LogGroup, ThatHoldsNoLinesPutsNothingInTheLog) {
+  gathering_.spoil(0x7f);  // which is as long as two halves of a line may be
+  Sink master(path_, Format::json, system_);
+  master.write_gathered(gathering_.view(), true);
+  EXPECT_THAT(system_.writes, IsEmpty());
+}
+
 TEST_F(LogGroup, OfAWorkerThatIsWritingIsLeftAlone) {
   sink_.gather(gathering_.view());
   sink_.begin_request(0, "request-1");

@@ -50,7 +50,6 @@ void end_if_copy(log::Sink& sink, std::string_view request_id, std::string_view 
   if (!is_copy()) {
     return;
   }
-  sink.forget_threads();
   sink.write(log::EventKind::copy_ended, request_id,
              "a process that the application forked has come back into the server's code and ends: "
              "a child that can not exec ends by _exit()",

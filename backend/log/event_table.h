@@ -37,6 +37,7 @@ EVENT(worker_died, error, "a worker has ended by itself, by a signal or with an 
 EVENT(worker_killed, warn, "the master kills a worker", "of_worker, of_pid, reason")
 EVENT(descriptors_lost, critical, "the application has closed the server's own descriptors; its worker ends", "of_worker")
 EVENT(copy_ended, error, "a process that the application forked came back into the server's code, and ends", "during")
+EVENT(copy_killed, warn, "the server ends, and a process that the application forked has not", "of_pid")
 EVENT(worker_replaced, info, "a worker has served its time; another takes its place", "of_worker, of_pid, reason")
 EVENT(worker_start_failed, error, "a worker could not start; it is tried again", "of_worker, reason")
 EVENT(worker_late, error, "a worker that is not ready within `start-timeout` is killed", "of_worker, of_pid, reason")

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import threading
 import time
 
 import pytest
@@ -95,6 +96,132 @@ def test_with_gathered_lines_a_copy_does_not_hold_its_originals(server, hostile_
         assert app.get("/fork/return", REQUEST_ID=f"gathered-{number}").status == 200
     wait_for(lambda: len(app.log(event="request")) >= 5, "lines")
     assert len(app.wait_lines(5, event="copy_ended")) == 5
+
+
+def stay(app, seconds=60):
+    """The pid of a copy that has come to stay."""
+    return int(app.get(f"/fork/stay?seconds={seconds}").body)
+
+
+@every_place
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1])
+def test_a_signal_to_a_copy_is_no_order_to_the_worker_that_it_was_forked_from(server, hostile_app, mode, kind, number):
+    app = server(app=hostile_app, processes=2, threads=2, fork_mode=mode, **socket_of(kind))
+    workers = app.workers()
+    copies = [stay(app) for _ in range(3)]
+    for copy in copies:
+        os.kill(copy, number)
+    if number in (signal.SIGTERM, signal.SIGQUIT):
+        wait_for(lambda: not any(map(is_alive, copies)), "end of the copies")
+    for _ in range(10):
+        assert app.get("/").status == 200
+    assert app.workers() == workers
+    begun = time.monotonic()
+    assert app.stop() == 0
+    assert time.monotonic() - begun < 5
+    assert not all_processes(app)
+
+
+@every_mode
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_a_signal_to_the_whole_process_group_stops_the_server_and_its_copies(server, hostile_app, mode, number):
+    app = server(app=hostile_app, processes=2, threads=2, fork_mode=mode)
+    for _ in range(3):
+        stay(app)
+    os.killpg(app.pid, number)
+    assert app.process.wait(10) == 0
+    assert not all_processes(app)
+
+
+@every_mode
+def test_a_hangup_of_the_whole_process_group_is_a_reload(server, hostile_app, mode):
+    app = server(app=hostile_app, processes=2, threads=2, fork_mode=mode)
+    stay(app)
+    os.killpg(app.pid, signal.SIGHUP)
+    app.wait_log("generation 2 serves")
+    app.wait_log("generation 1 has left")
+    assert app.get("/").status == 200
+    assert app.stop() == 0
+
+
+@every_place
+def test_an_answer_that_ends_with_its_connection_ends_though_a_copy_has_that_too(server, hostile_app, mode, kind):
+    app = server(app=hostile_app, processes=1, threads=2, fork_mode=mode, **socket_of(kind))
+    begun = time.monotonic()
+    stream = threading.Thread(target=app.get, args=("/time/slow-stream?pieces=10&ms=50",))
+    stream.start()
+    stay(app)
+    stream.join()
+    assert time.monotonic() - begun < 10
+
+
+@every_mode
+@pytest.mark.parametrize("where", ["LOAD", "START"])
+def test_a_copy_that_a_hook_leaves_behind_holds_nothing_up(server, hostile_app, mode, where):
+    app = server(app=hostile_app, processes=2, fork_mode=mode, env=f"HOSTILE_AT_{where}=/fork/stay?seconds=60")
+    os.kill(app.workers()[1], signal.SIGKILL)
+    wait_for(lambda: len(app.workers()) == 2, "another worker")
+    app.send_signal(signal.SIGHUP)
+    app.wait_log("generation 2 serves")
+    app.wait_log("generation 1 has left")
+    assert app.get("/").status == 200
+    assert app.stop() == 0
+    assert not all_processes(app)
+
+
+@every_place
+def test_copies_end_with_the_server_which_can_be_started_again_at_once(server, hostile_app, mode, kind):
+    app = server(app=hostile_app, processes=2, fork_mode=mode, **socket_of(kind))
+    copies = [stay(app), stay(app)]
+    os.kill(app.workers()[1], signal.SIGKILL)
+    app.get("/fork/daemon?seconds=60")
+    assert app.stop() == 0
+    assert not all_processes(app)
+    killed = {line["of_pid"] for line in app.log(event="copy_killed")}
+    assert killed > set(copies)
+    assert len(killed) == 3
+    app.start()
+    assert app.get("/").status == 200
+
+
+def test_copies_end_with_the_master_that_an_upgrade_replaces(server, hostile_app):
+    app = server(app=hostile_app, processes=2, pidfile="pid")
+    copy = stay(app)
+    app.send_signal(signal.SIGUSR2)
+    assert app.process.wait(20) == 0
+    assert not is_alive(copy)
+    assert app.get("/").status == 200
+    successor = int((app.home / "pid").read_text())
+    os.kill(successor, signal.SIGTERM)
+    wait_for(lambda: not is_alive(successor), "end of the new master")
+
+
+def test_a_program_that_the_application_has_started_is_not_the_servers_to_end(server, hostile_app):
+    app = server(app=hostile_app, processes=1)
+    app.get("/fork/system?command=sleep%2060%20%26")
+    running = marked(app.environment["FORKTAIL_TEST_ID"])
+    (program,) = (pid for pid, command in running.items() if command.startswith("sleep"))
+    assert app.stop() == 0
+    assert all_processes(app) == {program}
+    os.kill(program, signal.SIGKILL)
+    assert not app.log(event="copy_killed")
+
+
+@every_mode
+@pytest.mark.parametrize("group", ["line", "request"])
+def test_a_child_that_logs_while_other_threads_do_waits_for_none_of_them(server, hostile_app, mode, group):
+    options = {"log_group": "request"} if group == "request" else {}
+    app = server(app=hostile_app, processes=1, threads=4, fork_mode=mode, **options)
+    threads = [threading.Thread(target=app.get, args=("/threads/log?ms=3000",)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(3):
+        assert app.get("/fork/log?count=100").status == 200
+    for thread in threads:
+        thread.join()
+    lines = [line for line in app.log() if line["msg"] == "from a child"]
+    assert len({line["pid"] for line in lines}) == len(lines) == 300
+    assert {line["seq"] for line in lines} == {1}
 
 
 # Exceptions.

@@ -246,6 +246,19 @@ def cpu_ticks(pid):
     return int(fields[11]) + int(fields[12])
 
 
+@every_mode
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_worker_that_has_the_master_trace_it_goes_on_as_any_other(server, hostile_app, mode, threads):
+    app = server(app=hostile_app, processes=2, threads=threads, fork_mode=mode)
+    workers = app.workers()
+    for _ in range(6):
+        assert app.get("/signals/traced").status == 200
+    assert app.workers() == workers
+    os.kill(workers[1], signal.SIGKILL)
+    wait_for(lambda: app.workers().get(1, workers[1]) != workers[1], "another worker")
+    assert app.stop() == 0
+
+
 # Programs that the application starts.
 
 

@@ -30,6 +30,8 @@ class MemoryMeter {
   bool attend();
   // A child of this process has been waited for. True when it was the one that measures.
   bool reaped(pid_t pid);
+  // Ends what is under way: the master does.
+  void give_up() { probe_.reset(); }
 
   [[nodiscard]] const std::map<pid_t, ProcessMemory>& found() const FORKTAIL_LIFETIMEBOUND {
     return found_;

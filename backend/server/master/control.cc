@@ -7,6 +7,7 @@
 #include <sstream>
 #include <utility>
 
+#include "server/master/copies.h"
 #include "server/master/master.h"
 #include "server/os/environment.h"
 
@@ -100,6 +101,10 @@ void Control::attend() {
 }
 
 void Control::finish() {
+  memory_.give_up();
+  if (master_.stopping() || master_.new_master() != 0) {
+    end_copies(sink_, master_.new_master());
+  }
   for (const auto& endpoint : endpoints_) {
     endpoint->finish();
   }

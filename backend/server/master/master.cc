@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -12,6 +11,7 @@
 #include <utility>
 
 #include "log/target.h"
+#include "server/os/children.h"
 #include "server/os/waiting.h"
 
 namespace forktail::server {
@@ -172,8 +172,7 @@ void Master::mend_listeners() {
 }
 
 void Master::reap() {
-  int status = 0;
-  for (pid_t pid = 0; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+  for (int status = 0; const pid_t pid = ended_child(status);) {
     if (!upgrades_.reap(pid, status) && !control_.reaped(pid) && !tls_.reap(pid, status)) {
       generations_.reap(pid, status);
     }

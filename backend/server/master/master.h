@@ -83,6 +83,7 @@ class Master {
   [[nodiscard]] std::vector<std::string> reopen_failures() const;
   [[nodiscard]] std::optional<std::string> upgrade_outcome() const { return upgrades_.outcome(); }
   [[nodiscard]] std::optional<std::string> stop_outcome();
+  [[nodiscard]] pid_t new_master() const { return upgrades_.new_master(); }
   [[nodiscard]] bool stopping() const { return stop_.begun(); }
   [[nodiscard]] bool stop_just_begun() const { return stop_.just_begun(); }
   [[nodiscard]] bool stopped() const { return exit_code_.has_value(); }

@@ -123,14 +123,13 @@ void Upgrades::postpone(Clock::duration missed) {
 }
 
 void Upgrades::hand_over() {
-  const pid_t new_master = process_->pid();
+  new_master_ = process_->pid();
   sink_.write(EventKind::upgraded, {},
-              fmt::format("the master with pid {} serves; this one leaves", new_master),
-              {{"of_pid", std::int64_t{new_master}}});
-  outcome_ = fmt::format("ok the master with pid {} serves", new_master);
-  systemd_.main_process_is(new_master);
+              fmt::format("the master with pid {} serves; this one leaves", new_master_),
+              {{"of_pid", std::int64_t{new_master_}}});
+  outcome_ = fmt::format("ok the master with pid {} serves", new_master_);
+  systemd_.main_process_is(new_master_);
   files_.hand_over();
-  replaced_ = true;
 }
 
 // The pidfile goes back in its place when the new master, whose it was, is no more.

@@ -35,7 +35,8 @@ class Upgrades {
 
   [[nodiscard]] bool under_way() const { return process_.has_value(); }
   // The new master is in charge.
-  [[nodiscard]] bool replaced() const { return replaced_; }
+  [[nodiscard]] bool replaced() const { return new_master_ != 0; }
+  [[nodiscard]] pid_t new_master() const { return new_master_; }  // 0: none is in charge
   // What has come of the last one; nothing while it is under way.
   [[nodiscard]] std::optional<std::string> outcome() const {
     return process_ ? std::nullopt : std::optional(outcome_);
@@ -76,7 +77,7 @@ class Upgrades {
   log::Sink& sink_;
   std::optional<UpgradeOld> process_;
   std::string outcome_;
-  bool replaced_ = false;
+  pid_t new_master_ = 0;
   std::optional<Ledger> ledger_;
 };
 

@@ -1,5 +1,6 @@
 // Children of a handler that come back into the server's code, or never leave.
 #include <signal.h>
+#include <spdlog/spdlog.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -45,6 +46,18 @@ constexpr Misbehaviour kTable[] = {
          fork();
          writer.write("after\n");
        });
+     }},
+    {"/fork/log", Harm::none, "forks `count` (1) times; each child logs, and ends",
+     [](const Parameters& given) {
+       for (long i = number(given, "count", 1); i > 0; --i) {
+         const pid_t pid = fork();
+         if (pid == 0) {
+           spdlog::info("from a child");
+           _exit(0);
+         }
+         waitpid(pid, nullptr, 0);
+       }
+       return done();
      }},
     {"/fork/stay", Harm::lasts, "forks; the child stays for `seconds` (2) with all that is open",
      [](const Parameters& given) {

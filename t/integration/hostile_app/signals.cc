@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/epoll.h>
+#include <sys/ptrace.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -136,6 +137,13 @@ constexpr Misbehaviour kTable[] = {
     {"/signals/raise", Harm::none, "sends the signal `number` (10) to its process",
      [](const Parameters& given) {
        kill(getpid(), static_cast<int>(number(given, "number", SIGUSR1)));
+       return done();
+     }},
+    {"/signals/traced", Harm::lasts,
+     "has its parent trace it, and sends itself `number` (SIGWINCH)",
+     [](const Parameters& given) {
+       ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
+       kill(getpid(), static_cast<int>(number(given, "number", SIGWINCH)));
        return done();
      }},
     {"/signals/alarm", Harm::lasts, "lets SIGALRM, handled, strike every `us` (1000) microseconds",

@@ -21,6 +21,7 @@
 #include "server/child/fork_audit.h"
 #include "server/child/worker.h"
 #include "server/dispatch/orders.h"
+#include "server/os/fork_error.h"
 #include "server/os/signals.h"
 #include "server/os/title.h"
 #include "server/shared/logging.h"
@@ -96,7 +97,7 @@ std::string fork_worker(const GenerationShare& share, int worker, Channel channe
   Descriptor writing(ends[1]);
   const pid_t forker = fork();
   if (forker < 0) {
-    return std::generic_category().message(errno);
+    return fork_error(errno);
   }
   if (forker == 0) {
     const pid_t self = getpid();
@@ -117,7 +118,7 @@ std::string fork_worker(const GenerationShare& share, int worker, Channel channe
   if (status == 0 && read(reading.get(), &born, sizeof(born)) == sizeof(born)) {
     return {};
   }
-  return WIFEXITED(status) ? std::generic_category().message(WEXITSTATUS(status))
+  return WIFEXITED(status) ? fork_error(WEXITSTATUS(status))
                            : std::string("the forking process was killed");
 }
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <stdexcept>
 #include <system_error>
 #include <utility>
 
@@ -57,17 +58,13 @@ void Generation::adopt_template(const Refork& refork) {
   }
 }
 
-bool Generation::template_due() const {
-  return template_.start_at() && *template_.start_at() <= Clock::now();
-}
-
 bool Generation::fork_template() {
   try {
     if (std::optional<Channel> orders = template_.start()) {
       orders_ = std::move(*orders);
       return true;
     }
-  } catch (const std::system_error& error) {
+  } catch (const std::runtime_error& error) {
     if (phase_ == Phase::starting) {
       fail(error.what());
     } else {
@@ -144,8 +141,9 @@ void Generation::on_template_message(const Message& message) {
     }
   } else if (message.type == MessageType::spawned) {
     on_spawned(message.worker, message.pid);
-  } else if (message.type == MessageType::spawn_failed) {
-    starts_.note_spawn_failed(message);
+  } else if (message.type == MessageType::spawn_failed && starts_.note_spawn_failed(message) &&
+             phase_ == Phase::starting) {
+    fail(WorkerStarts::impossible(message.worker, message.text));
   }
 }
 
@@ -267,9 +265,10 @@ void Generation::on_worker_gone(int worker, const std::string& how) {
 }
 
 std::optional<Generation::Clock::time_point> Generation::next_deadline() const {
-  return earliest({parts_.next_deadline(workers_), deadlines_.next(phase_), scale_.next_look(),
-                   template_.start_at(),
-                   template_.loaded() ? workers_.next_start() : std::nullopt});
+  return earliest(
+      {parts_.next_deadline(workers_), deadlines_.next(phase_), scale_.next_look(),
+       gone() ? std::optional(Clock::now()) : template_.start_at(),  // not forked at all
+       template_.loaded() ? workers_.next_start() : std::nullopt});
 }
 
 void Generation::act_on_deadlines() {

@@ -57,7 +57,7 @@ class Generation {
 
   // The template is to be forked, which the master's loop does: true in the child, which is to
   // leave the loop for become_template().
-  [[nodiscard]] bool template_due() const;
+  [[nodiscard]] bool template_due() const { return template_.due(); }
   bool fork_template();
   [[noreturn]] void become_template();
 

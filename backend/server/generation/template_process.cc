@@ -5,8 +5,10 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <system_error>
+#include <stdexcept>
 #include <utility>
+
+#include "server/os/fork_error.h"
 
 namespace forktail::server {
 
@@ -15,7 +17,7 @@ std::optional<Channel> Template::start() {
   std::fflush(nullptr);  // what is unwritten would be written twice
   const pid_t pid = fork();
   if (pid < 0) {
-    throw std::system_error(errno, std::generic_category(), "cannot fork the template");
+    throw std::runtime_error("cannot fork the template: " + fork_error(errno));
   }
   if (pid == 0) {
     return std::move(theirs);

@@ -31,11 +31,12 @@ class Template {
 
   // When it is to be started; nothing when it is there, or is not to be.
   [[nodiscard]] std::optional<Clock::time_point> start_at() const { return start_at_; }
+  [[nodiscard]] bool due() const { return start_at_ && *start_at_ <= Clock::now(); }
   void start_later(std::chrono::milliseconds wait) { start_at_ = Clock::now() + wait; }
   void start_no_more() { start_at_.reset(); }
 
   // Forks it. In the child: its end of the channel. In the master nothing; throws
-  // std::system_error.
+  // std::runtime_error.
   std::optional<Channel> start();
   // A process that is there already, loaded, takes the place.
   void adopt(pid_t pid, Channel channel);

@@ -70,18 +70,15 @@ std::optional<int> WorkerStarts::note_spawned(int worker, pid_t pid) {
   return status;
 }
 
-void WorkerStarts::note_spawn_failed(const Message& message) {
+bool WorkerStarts::note_spawn_failed(const Message& message) {
   const int worker = message.worker;
   if (!workers_.has(worker) || workers_.pid_of(worker) != 0) {
-    return;
+    return false;
   }
-  sink_.write(EventKind::fork_failed, {},
-              fmt::format("worker {} could not be forked: {}", worker, message.text),
-              {{"of_worker", std::int64_t{worker}}, {"reason", message.text}});
   workers_.remove(worker);
   parts_.dismiss(worker);
-  workers_.start_later(worker,
-                       std::max(workers_.backoff(worker).after_death({}), milliseconds(100)));
+  try_again(worker, message.text);
+  return true;
 }
 
 void WorkerStarts::keep_unclaimed(pid_t pid, int status) {

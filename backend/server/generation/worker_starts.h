@@ -38,7 +38,7 @@ class WorkerStarts {
   // What the template says of one that was ordered. One that has died already was reaped before
   // anybody could know what it was: its wait status, then.
   std::optional<int> note_spawned(int worker, pid_t pid);
-  void note_spawn_failed(const Message& message);
+  bool note_spawn_failed(const Message& message);  // false when it is about nobody
   // A death of nobody's, so far: the template may be about to say that it was a worker.
   void keep_unclaimed(pid_t pid, int status);
   // Those that the template was told to fork and did not, for it has ended. One that it was just

@@ -12,6 +12,8 @@
 #include <tuple>
 #include <utility>
 
+#include "server/os/fork_error.h"
+
 namespace forktail::server {
 
 namespace {
@@ -102,7 +104,7 @@ bool UpgradeOld::start() {
   std::fflush(nullptr);
   pid_ = fork();
   if (pid_ < 0) {
-    failure_ = "cannot fork: " + std::generic_category().message(errno);
+    failure_ = "cannot fork: " + fork_error(errno);
   } else if (pid_ > 0) {
     theirs_.close();
     memfd_.reset();

@@ -156,3 +156,20 @@ def test_a_request_in_the_application_is_lost_whatever_has_come_behind_it(stoppi
         assert peer.receive() is None
         (line,) = app.wait_lines(event="lost")
         assert line["request_id"] == "in-the-application"
+
+
+@pytest.mark.parametrize("mode", ["preload", "lazy", "exec"])
+def test_a_request_that_a_dying_generation_has_not_read_is_served_by_the_next(server, hold_app, mode):
+    app = server(app=hold_app, processes=1, fork_mode=mode)
+    with Kept(app) as busy, Kept(app) as waiting:
+        assert waiting.ask().status == 200
+        busy.send("/hold", REQUEST_ID="held-by-the-first")
+        first = int(wait_held(app)["held-by-the-first"])
+        waiting.send(REQUEST_ID="unread-by-the-first")
+        app.send_signal(signal.SIGHUP)
+        app.wait_log("generation 2 serves")
+        os.kill(first, signal.SIGKILL)
+        assert answered_by(waiting.receive()) != first
+        assert waiting.ask().status == 200
+        assert busy.receive() is None
+    assert [line["request_id"] for line in app.wait_lines(event="lost")] == ["held-by-the-first"]

@@ -239,7 +239,6 @@ bool KeptConnections::take_in(Mail& mail) {
   return false;
 }
 
-// Out of the way of the numbers that other things have in the next generation's processes.
 bool KeptConnections::hold(Mail& mail) {
   const KeptId id = mail.id;
   if (!mail.descriptor) {  // the kernel found no number for it
@@ -256,13 +255,40 @@ bool KeptConnections::hold(Mail& mail) {
   if (getsockopt(mail.descriptor.get(), SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0) {
     return false;  // no connection at all
   }
+  // Out of the way of the numbers that other things have in the next generation's processes.
+  const int above = fcntl(mail.descriptor.get(), F_DUPFD_CLOEXEC, share_.kept.numbers().above());
+  put_in(id, above >= 0 ? Descriptor(above) : std::move(mail.descriptor));
+  return true;
+}
+
+void KeptConnections::put_in(KeptId id, Descriptor descriptor) {
   let_go(id.slot);
-  const int number = fcntl(mail.descriptor.get(), F_DUPFD_CLOEXEC, share_.kept.numbers().above());
-  held_[id.slot].descriptor = number >= 0 ? Descriptor(number) : std::move(mail.descriptor);
+  held_[id.slot].descriptor = std::move(descriptor);
   held_[id.slot].version = id.version;
   expire_at_ = std::min(expire_at_.value_or(Clock::time_point::max()),
                         Clock::now() + std::chrono::seconds(1));
-  return true;
+}
+
+void KeptConnections::take_over(KeptConnections& other, Clock::time_point deadline) {
+  other.read_mail();
+  for (std::uint32_t slot = 0; slot < other.held_.size(); ++slot) {
+    const KeptId theirs = other.share_.kept.current(slot);
+    const int descriptor = other.held_[slot].descriptor.get();
+    if (!other.has(theirs) || !has_input(descriptor) || !other.share_.kept.claim(theirs, kMaster)) {
+      continue;
+    }
+    Descriptor copy(fcntl(descriptor, F_DUPFD_CLOEXEC, share_.kept.numbers().above()));
+    const std::optional<KeptId> ours = copy ? share_.kept.allocate(kMaster) : std::nullopt;
+    if (ours) {
+      if (const TlsPeer peer = other.share_.kept.peer(theirs); peer.is_known()) {
+        share_.kept.set_peer(*ours, peer);
+      }
+      put_in(*ours, std::move(copy));
+      share_.kept.release(*ours, deadline.time_since_epoch() / std::chrono::nanoseconds(1), true);
+      watch_again(ours->slot);
+    }
+    other.let_go(slot);
+  }
 }
 
 void KeptConnections::let_go(std::uint32_t slot) {

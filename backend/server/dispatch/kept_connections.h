@@ -49,6 +49,10 @@ class KeptConnections {
   // For a generation that leaves: see ReadyList::give_back_idle().
   void give_back_idle();
 
+  // Of another generation, which has no worker any more: the connections on which something waits
+  // that nobody has read. One that there is no room for is closed.
+  void take_over(KeptConnections& other, Clock::time_point deadline);
+
   // Events. `incoming` is -1 when nothing will ever come any more.
   [[nodiscard]] int incoming() const { return deaf_ ? -1 : share_.mailboxes.incoming(0); }
   void read_mail();
@@ -72,6 +76,7 @@ class KeptConnections {
   // False when it is a lie.
   bool take_in(Mail& mail);
   bool hold(Mail& mail);
+  void put_in(KeptId id, Descriptor descriptor);
   void let_go(std::uint32_t slot);
   void give(int seat, KeptId id) const;
   void end(KeptId id);

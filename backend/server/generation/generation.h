@@ -100,6 +100,7 @@ class Generation {
   // first answer everybody who waits in the listen queue.
   void leave(bool stopping);
   void fail(const std::string& why);  // what its workers have begun they answer
+  void take_over_from(Generation& gone) { parts_.take_over(gone.parts_); }  // what nobody has read
   // At once. What was being served is logged, by worker.
   void kill(const std::string& why);
 

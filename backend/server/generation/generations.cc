@@ -97,6 +97,8 @@ std::vector<Generations::Failed> Generations::forget_gone() {
     }
     if (generation.get() == current_) {
       current_ = nullptr;
+    } else if (current_ != nullptr) {
+      current_->take_over_from(*generation);
     }
     past_.add(generation->totals());
     if (generation->phase() == GenerationPhase::failed) {

@@ -61,6 +61,12 @@ class SharedParts {
   std::vector<bool> recover(int worker);
   void dismiss(int worker) { kept_connections_.dismiss(worker); }
 
+  // From a generation without workers: what they had not read when they died.
+  void take_over(SharedParts& other) {
+    kept_connections_.take_over(other.kept_connections_,
+                                std::chrono::steady_clock::now() + options_.keepalive_timeout);
+  }
+
   [[nodiscard]] std::optional<Clock::time_point> next_deadline(const Workers& workers) const;
   void act_on_deadlines(const Workers& workers);
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 
 import pytest
 
@@ -152,3 +153,21 @@ def test_flags_of_descriptors_that_an_application_changes_stop_nothing(server, h
             assert peer.ask("/").status == 200
     assert app.get("/fork/system?command=true").status == 200
     assert app.stop() == 0
+
+
+@every_place
+@pytest.mark.parametrize("what", ["packet", "body", "string", "file", "stream"])
+def test_a_connection_that_an_application_has_made_blocking_holds_no_worker(server, hostile_app, mode, kind, what):
+    app = server(app=hostile_app, processes=1, fork_mode=mode, socket_timeout="500ms", **socket_of(kind))
+    with Kept(app) as peer:
+        if what in ("packet", "body"):
+            assert peer.ask("/descriptors/blocking").status == 200
+            packet = uwsgi.packet(uwsgi.variables("/", CONTENT_LENGTH="1000", UWSGI_KEEP_CONN="1"))
+            peer.socket.sendall(packet[:10] if what == "packet" else packet + b"some")
+        else:
+            peer.send("/descriptors/blocking-answer?as=" + what)
+        begun = time.monotonic()
+        assert app.get("/").status == 200
+        assert time.monotonic() - begun < 5
+    (line,) = app.wait_lines(event="bad_request" if what in ("packet", "body") else "response_cut")
+    assert "socket-timeout" in line["reason"]

@@ -228,7 +228,7 @@ Claim ReadyList::claim_kept(KeptId id, int thread) {
     static_cast<void>(share_.mailboxes.post(0, {MailKind::abandoned, id}));
     return {};
   }
-  return {share_.kept.descriptor(id.slot), id, true, true, share_.kept.peer(id)};
+  return {share_.kept.descriptor(id.slot), id, true, share_.kept.peer(id)};
 }
 
 // What is announced is at the master's, if not in this worker's mailbox.
@@ -320,7 +320,6 @@ bool ReadyList::publish_at(KeptId id, Claim& claim) {
     return false;
   }
   pass_on(mail, number);
-  claim.passed = true;
   close(claim.descriptor);
   claim.descriptor = number;
   claim.kept = id;
@@ -372,10 +371,9 @@ void ReadyList::drop(Claim& claim) {
   if (claim.watched) {
     epoll_ctl(share_.epoll.get(), EPOLL_CTL_DEL, claim.descriptor, nullptr);
   }
-  if (claim.passed) {
-    shutdown(claim.descriptor,
-             SHUT_RDWR);  // others have duplicates, which a close would leave open
-  }
+  // Others may have duplicates, which a close would leave open: workers, or a child of the
+  // application's.
+  shutdown(claim.descriptor, SHUT_RDWR);
   if (!claim.kept) {
     close(claim.descriptor);
   } else {
@@ -423,7 +421,7 @@ void ReadyList::drop_idle(int thread) {
   for (std::uint32_t slot = 0; slot < installed_.size(); ++slot) {
     const KeptId id = share_.kept.current(slot);
     if (share_.kept.claim(id, owner(seat_, thread))) {
-      Claim claim{share_.kept.descriptor(slot), id, true, true};
+      Claim claim{share_.kept.descriptor(slot), id, true};
       if (has(id)) {
         drop(claim);
       } else {

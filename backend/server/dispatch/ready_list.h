@@ -47,7 +47,6 @@ struct Claim {
   int descriptor = -1;
   std::optional<KeptId> kept = {};  // nothing: known to this process only
   bool watched = false;             // it is in the ready list, disarmed
-  bool passed = false;              // another process may have a duplicate
   TlsPeer peer = {};
 
   explicit operator bool() const { return descriptor >= 0; }

@@ -1,5 +1,6 @@
 #include "server/request/connection.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -12,8 +13,9 @@ namespace forktail::server {
 
 namespace {
 
+// Whoever has the connection, the application of any worker included, may have made it blocking.
 ssize_t send_some(int descriptor, std::span<iovec> parts, bool more_follows) {
-  const int flags = MSG_NOSIGNAL | (more_follows ? MSG_MORE : 0);
+  const int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (more_follows ? MSG_MORE : 0);
   if (parts.size() == 1) {
     return send(descriptor, parts.front().iov_base, parts.front().iov_len, flags);
   }
@@ -56,7 +58,7 @@ Connection::Outcome Connection::read(std::span<char> out, std::size_t least,
                                      Clock::time_point deadline, std::size_t& got) {
   got = 0;
   while (got < least) {
-    const ssize_t size = recv(descriptor_, out.data() + got, out.size() - got, 0);
+    const ssize_t size = recv(descriptor_, out.data() + got, out.size() - got, MSG_DONTWAIT);
     if (size > 0) {
       got += static_cast<std::size_t>(size);
     } else if (size == 0) {
@@ -105,6 +107,7 @@ Connection::Outcome Connection::send_file(int file, std::uint64_t size,
   off_t offset = 0;
   Outcome outcome = Outcome::done;
   while (outcome == Outcome::done && static_cast<std::uint64_t>(offset) < size) {
+    fcntl(descriptor_, F_SETFL, O_RDWR | O_NONBLOCK);  // it knows no MSG_DONTWAIT
     const ssize_t taken =
         sendfile(descriptor_, file, &offset, size - static_cast<std::uint64_t>(offset));
     if (taken == 0) {

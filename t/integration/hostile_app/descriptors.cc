@@ -48,6 +48,29 @@ std::vector<int> open_many(long count) {
   return all;
 }
 
+void make_blocking() {
+  for (const int descriptor : open_descriptors()) {
+    fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK);
+  }
+}
+
+Response large_answer(const std::string& as) {
+  constexpr std::size_t kSize = 16U << 20;
+  if (as == "stream") {
+    return Response::stream(200, "text/plain", [](forktail::Writer& writer) {
+      const std::string piece(1U << 16, 'a');
+      for (std::size_t i = 0; i < kSize / piece.size() && writer.write(piece); ++i) {
+      }
+    });
+  }
+  if (as == "file") {
+    const int file = memfd_create("hostile", 0);
+    static_cast<void>(ftruncate(file, kSize));
+    return Response::file("/proc/self/fd/" + std::to_string(file), "text/plain");
+  }
+  return done(std::string(kSize, 'a'));
+}
+
 // A message with as many descriptors as one may have. False when it is not taken.
 bool send_noise(int socket, std::minstd_rand& noise, long descriptors) {
   std::vector<char> text(1 + noise() % 2100);
@@ -131,10 +154,14 @@ constexpr Misbehaviour kTable[] = {
      }},
     {"/descriptors/blocking", Harm::lasts, "makes all that is open blocking",
      [](const Parameters&) {
-       for (const int descriptor : open_descriptors()) {
-         fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK);
-       }
+       make_blocking();
        return done();
+     }},
+    {"/descriptors/blocking-answer", Harm::lasts,
+     "the same, and answers with 16 megabytes `as` string, file or stream",
+     [](const Parameters& given) {
+       make_blocking();
+       return large_answer(given.get("as").value_or("string"));
      }},
     {"/descriptors/inheritable", Harm::lasts, "takes FD_CLOEXEC from all that is open",
      [](const Parameters&) {

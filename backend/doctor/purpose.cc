@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <limits>
+#include <string>
+#include <string_view>
 
 namespace forktail::doctor {
 
@@ -29,6 +31,20 @@ std::vector<pid_t> holders_of_other_end(const OpenFile& file, const std::vector<
     }
   }
   return holders;
+}
+
+// A file that nothing is ever written to: its kind, its number and the master's pid are its name
+// ("mpm-accept-0.4711"); or one of the C library's memory that is no file any more.
+bool is_mutex_of_apache(const OpenFile& file, pid_t master) {
+  const std::string path = file.path();
+  const std::string end = "." + std::to_string(master);
+  if (path.ends_with(end) && file.position == 0) {
+    const std::string_view name = std::string_view(path).substr(0, path.size() - end.size());
+    const std::string_view number = name.substr(name.rfind('-') + 1);
+    return number.size() < name.size() && !number.empty() &&
+           number.find_first_not_of("0123456789") == std::string_view::npos;
+  }
+  return file.deleted() && path.find("mutex") != std::string::npos;
 }
 
 bool is_standard_stream(const OpenFile& file) {
@@ -236,7 +252,7 @@ Purposes::Purpose Purposes::of_apache(const OpenFile& file) {
   if (S_ISFIFO(file.mode) && made_by_master(file) && only("pipe", file)) {
     return "Apache's pipe of death";
   }
-  if (file.deleted() && file.path().find("mutex") != std::string::npos) {
+  if (is_mutex_of_apache(file, family_.master.pid)) {
     return "Apache's mutex";
   }
   return std::nullopt;

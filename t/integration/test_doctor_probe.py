@@ -161,6 +161,15 @@ def test_where_a_lock_decides_who_accepts_every_worker_is_reached(prefork, probe
     assert ("random", "token") in markers(probe(pid, target))
 
 
+@pytest.mark.parametrize("kind", ["fcntl", "flock", "sysvsem", "pthread"])
+def test_where_apaches_mutex_decides_who_accepts_every_worker_is_reached(prefork, probe, kind):
+    pid, target = prefork.apache_with_mutex(kind)
+    report = probe(pid, target, "GET /facts.php")
+    assert not report["failures"]
+    assert not report["findings"]
+    assert "GET /facts.php was asked 3 times of each of 3 workers: status 200" in report["notes"]
+
+
 def test_what_speaks_another_protocol_is_told_and_nobody_is_left_stopped(prefork, command, environment):
     pid, target = prefork.uwsgi(apps.CLEAN)
     result = subprocess.run(command(pid, f"fcgi://unix:{target}"), env=environment, text=True, capture_output=True,

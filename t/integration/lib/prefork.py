@@ -163,7 +163,7 @@ class Prefork:
         return self.start(found[-1], "-y", "fpm.conf", "-d", f"opcache.preload={self.preload_of_php(traps)}",
                           workers=3, address=path, user=self.user)
 
-    def apache(self, traps):
+    def apache(self, traps, more=""):
         """Prefork, with a log of its own, one through a pipe, and PHP, in which the application is loaded."""
         modules = Path("/usr/lib/apache2/modules")
         php = sorted(modules.glob("libphp*.so"))
@@ -181,6 +181,7 @@ class Prefork:
             LoadModule php_module {php[-1]}
             Listen 127.0.0.1:{port}
             StartServers 3
+            {more}
             CustomLog {self.home}/access.log "%h %r"
             CustomLog "|/bin/cat" "%h %r"
         """)
@@ -188,6 +189,24 @@ class Prefork:
         (self.home / "ini/preload.ini").write_text(f"opcache.preload={self.preload_of_php(traps)}\n")
         return self.start(need("apache2"), "-f", self.home / "apache.conf", "-DFOREGROUND", workers=4, address=port,
                           environment={"PHP_INI_SCAN_DIR": f":{self.home}/ini"}.items(), user=self.user)
+
+    def apache_with_mutex(self, kind):
+        """Returns the master's pid and the address to probe. Listens twice, so that a mutex decides who accepts."""
+        port = free_port()
+        (self.home / "pages").mkdir()
+        (self.home / "pages/facts.php").write_text('<?php echo json_encode(["pid" => getmypid(), '
+                                                   '"fresh" => bin2hex(random_bytes(8))]);')
+        pid = self.apache(traps=False, more=f"""
+            Listen 127.0.0.1:{port}
+            Mutex {kind}:{self.home} mpm-accept
+            MinSpareServers 3
+            MaxSpareServers 10
+            DocumentRoot {self.home}/pages
+            <FilesMatch \\.php$>
+                SetHandler application/x-httpd-php
+            </FilesMatch>
+        """)
+        return pid, f"http://127.0.0.1:{port}"
 
     def puma(self, traps):
         port = free_port()

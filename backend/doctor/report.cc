@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string_view>
+#include <utility>
 
 #include "log/json.h"
 
@@ -27,10 +29,15 @@ void add_line(std::string& text, std::string_view label, std::string_view value)
   }
 }
 
-void add_finding(std::string& text, std::string_view mark, const Finding& finding) {
+// `like`: the number of one that was told before, whose harm and cure are the same; or 0.
+void add_finding(std::string& text, std::string_view mark, const Finding& finding, int like) {
   text += fmt::format("{:>4} {}\n", mark, printable(finding.what));
   add_line(text, "evidence", finding.evidence);
   add_line(text, "made by", finding.maker);
+  if (like > 0) {
+    add_line(text, fmt::format("as in {}", like), "harm and cure");
+    return add_line(text, "name", finding.name());
+  }
   add_line(text, "harm", finding.why);
   if (finding.declared) {
     add_line(text, "declared", *finding.declared);
@@ -80,13 +87,36 @@ template <typename Wanted>
 void add_findings(std::string& text, const Report& report, std::string_view title, bool numbered,
                   Wanted wanted) {
   int number = 0;
+  std::map<std::pair<std::string_view, std::string_view>, int> told;  // harm and cure, and where
   for (const Finding& finding : report.findings) {
     if (wanted(finding)) {
       text += number == 0 ? fmt::format("\n{}:\n", title) : "";
       ++number;
-      add_finding(text, numbered ? fmt::format("{}.", number) : "-", finding);
+      const int first = told.try_emplace({finding.why, finding.cure}, number).first->second;
+      add_finding(text, numbered ? fmt::format("{}.", number) : "-", finding,
+                  numbered && first != number ? first : 0);
     }
   }
+}
+
+// What there is to mend, by kind, in the order of the report.
+std::string summary(const Report& report) {
+  std::vector<std::pair<std::string_view, int>> kinds;
+  for (const Finding& finding : report.findings) {
+    const std::string_view word = facts_of(finding.kind).word;
+    const auto known = std::ranges::find(kinds, word, &std::pair<std::string_view, int>::first);
+    if (finding.counts() && known != kinds.end()) {
+      ++known->second;
+    } else if (finding.counts()) {
+      kinds.emplace_back(word, 1);
+    }
+  }
+  std::string text;
+  for (const auto& [word, times] : kinds) {
+    text += fmt::format("{}{}{}", text.empty() ? "" : ", ", word,
+                        times > 1 ? fmt::format(" ({})", times) : "");
+  }
+  return text;
 }
 
 Json json_of(const Finding& finding) {
@@ -140,6 +170,9 @@ std::string verdict(const Report& report) {
 
 std::string as_text(const Report& report) {
   std::string text = printable(report.subject) + '\n';
+  if (const int found = count(report); found > 0) {
+    text += fmt::format("{} to mend: {}\n", found, summary(report));
+  }
   add_findings(text, report, "to mend", true, [](const Finding& one) { return one.counts(); });
   add_findings(text, report, "shared, and no harm by itself", false,
                [](const Finding& one) { return !one.harm && !one.declared; });

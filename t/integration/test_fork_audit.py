@@ -1,9 +1,12 @@
 """`fork-audit`: the server says at each load what the fork duplicates."""
 
+import subprocess
+
 import pytest
 
 from lib.deploy import replace
 from lib.server import refused
+from lib.waiting import LIMIT
 
 
 @pytest.fixture
@@ -63,6 +66,17 @@ def test_fail_keeps_the_old_generation_at_a_reload(server, app_of):
     replace(app, "app.so", app_of("thread"))
     app.send_signal(1)  # HUP
     assert "thread metrics" in app.wait_log("fork-audit found")["msg"]
+    assert app.get("/").status == 200
+
+
+@pytest.mark.parametrize("mode", ["lazy", "exec"])
+def test_what_each_worker_loads_for_itself_fails_only_where_it_is_to_be_preloaded(server, app_of, mode):
+    app = server(app=app_of("epoll"), fork_audit="fail", fork_mode=mode, control="control")
+    assert app.get("/").status == 200
+    result = subprocess.run([app.binary, "ctl", "-c", app.home / "control", "mode", "preload"], text=True,
+                            capture_output=True, timeout=LIMIT, check=False)
+    assert result.returncode == 1
+    assert "fork-audit found" in result.stderr and "epoll" in result.stderr
     assert app.get("/").status == 200
 
 

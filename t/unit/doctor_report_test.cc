@@ -11,6 +11,7 @@ namespace {
 using testing::EndsWith;
 using testing::HasSubstr;
 using testing::Not;
+using testing::StartsWith;
 
 Report with_findings() {
   Report report;
@@ -37,6 +38,23 @@ TEST(DoctorReport, TheLastLineCountsWhatIsToBeMended) {
   EXPECT_THAT(as_text(report), HasSubstr("declared  the library starts it again"));
   declare(report.findings, "connection *", "never used");
   EXPECT_EQ(exit_code(report), 0);
+}
+
+TEST(DoctorReport, TheSecondLineTellsWhatThereIsToMend) {
+  Report report = with_findings();
+  report.findings.push_back(make_finding(Kind::connection, "127.0.0.1:6379", "another", "fd 8"));
+  EXPECT_THAT(as_text(report), StartsWith("master 7\n3 to mend: connection (2), thread\n"));
+  report.findings.clear();
+  EXPECT_THAT(as_text(report), StartsWith("master 7\n\npreload"));
+}
+
+TEST(DoctorReport, HarmAndCureOfAKindAreToldOnce) {
+  Report report = with_findings();
+  report.findings.push_back(make_finding(Kind::connection, "127.0.0.1:6379", "another", "fd 8"));
+  const std::string text = as_text(report);
+  EXPECT_THAT(text, HasSubstr("  3. another\n     evidence  fd 8\n     as in 1   harm and cure\n"
+                              "     name      connection 127.0.0.1:6379\n"));
+  EXPECT_EQ(text.find(report.findings[0].cure), text.rfind(report.findings[0].cure));
 }
 
 TEST(DoctorReport, WhatCouldNotBeExaminedIsNotSafe) {

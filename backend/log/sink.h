@@ -136,7 +136,6 @@ class Sink final : public spdlog::sinks::sink {
   static constexpr std::size_t kBlock = 2 * Group::kCapacity;
   static constexpr std::size_t kMarkRoom = 20;
   friend class Turn;
-
   void emit(Event& event, spdlog::level::level_enum level) noexcept;
   static void adopt_context(Event& event) noexcept;
   void sign(Event& event, spdlog::level::level_enum level) const noexcept;

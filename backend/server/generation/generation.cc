@@ -243,23 +243,24 @@ void Generation::on_template_gone(pid_t pid, const std::string& how) {
 }
 
 void Generation::on_worker_gone(int worker, const std::string& how) {
-  const auto [process, expected] = deaths_.bury(worker, how);
+  const WorkerDeaths::Dead dead = deaths_.bury(worker, how);
   if (worker > wanted()) {
     parts_.end_retirement(worker);  // it has no successor for the next one to wait for
   }
-  if (!process.ready && !expected) {
+  if (!dead.ready && !dead.expected) {
     const std::string why = fmt::format("worker {} was {} while it started", worker, how);
     if (phase_ == Phase::starting) {
       fail(why);
-    } else if (!process.failed) {
+    } else if (!dead.failed) {
       starts_.note_failed(why);
     }
   }
   if (starts_or_serves()) {
-    const auto longest = process.ready ? Backoff::kLongestOnceReady : Backoff::kLongest;
-    const auto lived = Clock::now() - process.started;
-    workers_.start_later(
-        worker, expected ? milliseconds(0) : workers_.backoff(worker).after_death(lived, longest));
+    const auto longest = dead.ready ? Backoff::kLongestOnceReady : Backoff::kLongest;
+    const auto lived = Clock::now() - dead.started;
+    workers_.start_later(worker, dead.expected
+                                     ? milliseconds(0)
+                                     : workers_.backoff(worker).after_death(lived, longest));
     start_missing_workers();
   }
 }

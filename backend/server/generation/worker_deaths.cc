@@ -2,8 +2,6 @@
 
 #include <signal.h>
 
-#include <utility>
-
 #include "server/shared/describe.h"
 
 namespace forktail::server {
@@ -11,12 +9,12 @@ namespace forktail::server {
 using log::EventKind;
 
 WorkerDeaths::Dead WorkerDeaths::bury(int worker, const std::string& how) {
-  Dead dead{std::move(*workers_.find(worker)), false};
-  const Workers::Process& process = dead.process;
-  dead.expected = (process.leaving && how == how_it_ended(0)) ||
-                  (process.ended && how == how_it_ended(SIGKILL));
+  const Workers::Process& process = *workers_.find(worker);
+  const bool expected = (process.leaving && how == how_it_ended(0)) ||
+                        (process.ended && how == how_it_ended(SIGKILL));
+  const Dead dead{expected, process.ready, process.failed, process.started};
   const std::vector<bool> resumed = parts_.recover(worker);
-  if (dead.expected) {
+  if (expected) {
     lines_.tell(EventKind::worker_left, worker,
                 process.ended ? "{} ended with its generation, which could not start" : "{} left");
   } else {

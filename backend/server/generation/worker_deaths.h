@@ -23,8 +23,10 @@ class WorkerDeaths {
 
   // Its seat is empty from here on. What it was, and whether it ended by an order of the server's.
   struct Dead {
-    Workers::Process process;
     bool expected;
+    bool ready;
+    bool failed;  // and has said so
+    Workers::Clock::time_point started;
   };
   Dead bury(int worker, const std::string& how);
 

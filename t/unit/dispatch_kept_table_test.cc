@@ -49,6 +49,21 @@ TEST(KeptTable, OnlyASlotThatWasTakenIsSound) {
   EXPECT_FALSE(table.sound({id->slot, id->version + 1})) << "of a free slot";
 }
 
+// Or the letter about an honest worker's next connection would look like a lie.
+TEST(KeptTable, AVersionInUseIsOddWhateverWasWrittenOverTheSlot) {
+  constexpr off_t kFirstSlot = 64;  // behind the board
+  KeptTable table({100, 1}, 2);
+  for (const std::uint32_t version : {0U, 6U, 7U, 0xfffffffeU, 0xffffffffU}) {
+    const std::uint64_t free_slot = std::uint64_t{version} << 32 | KeptTable::kFree;
+    ASSERT_EQ(pwrite(table.memfd(), &free_slot, sizeof(free_slot), kFirstSlot), sizeof(free_slot));
+    const auto id = table.allocate(kA);
+    ASSERT_TRUE(id) << version;
+    EXPECT_TRUE(table.sound(*id)) << version;
+    table.free({0, version});
+    EXPECT_EQ(table.current(0).version % 2, 0) << version;
+  }
+}
+
 TEST(KeptTable, AFullTableHasNoRoomUntilASlotIsFreed) {
   KeptTable table({100, 2}, 2);
   const auto first = table.allocate(kA);

@@ -45,7 +45,7 @@ void KeptTable::restore_board() {
 std::optional<KeptId> KeptTable::allocate(std::uint32_t owner) {
   for (std::uint32_t slot = 0; slot < static_cast<std::uint32_t>(capacity()); ++slot) {
     std::uint64_t state = at(slot).state.load(std::memory_order_relaxed);
-    const std::uint32_t version = version_of(state) + 1;
+    const std::uint32_t version = (version_of(state) + 1) | 1;
     if (holder_of(state) == kFree &&
         at(slot).state.compare_exchange_strong(state, state_of(version, owner))) {
       at(slot).given_back = false;
@@ -69,9 +69,10 @@ void KeptTable::release(KeptId id, std::int64_t deadline_ns, bool fresh) {
   at(id.slot).state = state_of(id.version, kIdle);
 }
 
-// A version in use is odd, a free slot's is even: none is ever 0, which stands for no connection.
+// A version in use is odd, a free slot's is even, whatever a worker has written there: none is ever
+// 0, which stands for no connection.
 void KeptTable::free(KeptId id) {
-  at(id.slot).state = state_of(id.version + 1, kFree);
+  at(id.slot).state = state_of((id.version | 1) + 1, kFree);
   board().closed.fetch_add(1, std::memory_order_relaxed);
 }
 

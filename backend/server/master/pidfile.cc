@@ -46,11 +46,11 @@ bool names(const std::string& path, const Descriptor& file) {
 // that ends orderly removes the file.
 Descriptor open_locked(const std::string& path) {
   using Clock = std::chrono::steady_clock;
-  constexpr std::chrono::milliseconds kPause{20};
+  constexpr std::chrono::milliseconds kBetweenTries{20};
   for (const auto end = Clock::now() + kWaitForPredecessor; Clock::now() < end;) {
     Descriptor file = open_file(path);
     if (flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
-      std::this_thread::sleep_for(kPause);
+      std::this_thread::sleep_for(kBetweenTries);
     } else if (names(path, file)) {
       return file;
     }

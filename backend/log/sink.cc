@@ -154,11 +154,11 @@ void Sink::emit(Event& event, spdlog::level::level_enum level) noexcept {
 
 void Sink::write_dying(EventKind kind, std::string_view message,
                        std::span<const Field> fields) noexcept {
+  Turn::part_from_original(*this);
   Event event = event_of(kind, system_.wall_now(), message, fields);
   adopt_context(event);
   sign(event, level_of(kind));
   Line line(event, format_, file_.line_limit());
-
   // Never released. Whoever holds it is about to, or is the very thread that dies.
   constexpr std::chrono::milliseconds kPatience{10};
   own_order_.lock_after(kPatience);

@@ -14,10 +14,7 @@ namespace forktail::log {
 class Turn {
  public:
   explicit Turn(Sink& sink) noexcept : sink_(sink) {
-    const pid_t process = thread_ids().process;
-    if (sink_.process_.load(std::memory_order_relaxed) != process) {
-      sink_.set_identity(sink_.identity_);  // a copy: what its original held, nobody releases here
-    }
+    part_from_original(sink_);
     sink_.own_order_.lock();
     if (sink_.order_ != &sink_.own_order_) {
       sink_.order_->lock_after(kPatience);
@@ -33,6 +30,13 @@ class Turn {
 
   Turn(const Turn&) = delete;
   Turn& operator=(const Turn&) = delete;
+
+  // In a copy of the sink's process: what the original held, nobody releases here.
+  static void part_from_original(Sink& sink) noexcept {
+    if (sink.process_.load(std::memory_order_relaxed) != thread_ids().process) {
+      sink.set_identity(sink.identity_);
+    }
+  }
 
  private:
   // The master has its turn for one write(2), and may be stopped within it.

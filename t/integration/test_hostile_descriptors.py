@@ -169,5 +169,5 @@ def test_a_connection_that_an_application_has_made_blocking_holds_no_worker(serv
         begun = time.monotonic()
         assert app.get("/").status == 200
         assert time.monotonic() - begun < 5
-    (line,) = app.wait_lines(event="bad_request" if what in ("packet", "body") else "response_cut")
+        (line,) = app.wait_lines(event="bad_request" if what in ("packet", "body") else "response_cut")
     assert "socket-timeout" in line["reason"]

@@ -5,6 +5,7 @@ import re
 import signal
 import threading
 import time
+from urllib.parse import quote
 
 import pytest
 
@@ -196,11 +197,15 @@ def test_copies_end_with_the_master_that_an_upgrade_replaces(server, hostile_app
     wait_for(lambda: not is_alive(successor), "end of the new master")
 
 
-def test_a_program_that_the_application_has_started_is_not_the_servers_to_end(server, hostile_app):
+@pytest.mark.parametrize("command", ["sleep 60", "{binary} trace 0123456789abcdef -f --logs server.log"])
+def test_a_program_that_the_application_has_started_is_not_the_servers_to_end(server, hostile_app, command):
     app = server(app=hostile_app, processes=1)
-    app.get("/fork/system?command=sleep%2060%20%26")
-    running = marked(app.environment["FORKTAIL_TEST_ID"])
-    (program,) = (pid for pid, command in running.items() if command.startswith("sleep"))
+    command = command.format(binary=app.binary)
+    app.get("/fork/system?command=" + quote(command + " >/dev/null 2>&1 &"))
+    wait_for(lambda: [pid for pid, title in marked(app.environment["FORKTAIL_TEST_ID"]).items()
+                      if title.startswith(command[:40])], "program that runs")
+    (program,) = (pid for pid, title in marked(app.environment["FORKTAIL_TEST_ID"]).items()
+                  if title.startswith(command[:40]))
     assert app.stop() == 0
     assert all_processes(app) == {program}
     os.kill(program, signal.SIGKILL)

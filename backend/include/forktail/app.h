@@ -41,7 +41,8 @@ class App {
   App& operator=(const App&) = delete;
 
   // In each worker after the fork, before its first request: open what must not be shared (sockets,
-  // threads, random generators). May throw: the worker then ends and is started again with
+  // threads, random generators). May throw: in a generation that starts, that fails the start, or
+  // the reload, which keeps the old generation; later the worker ends and is started again with
   // back-off.
   virtual void on_worker_start(const Worker&) {}
 

@@ -257,10 +257,9 @@ void Generation::on_worker_gone(int worker, const std::string& how) {
   }
   if (starts_or_serves()) {
     const auto longest = dead.ready ? Backoff::kLongestOnceReady : Backoff::kLongest;
-    const auto lived = Clock::now() - dead.started;
     workers_.start_later(worker, dead.expected
                                      ? milliseconds(0)
-                                     : workers_.backoff(worker).after_death(lived, longest));
+                                     : workers_.backoff(worker).after_death(dead.served, longest));
     start_missing_workers();
   }
 }

@@ -91,10 +91,13 @@ void Generations::let_next_serve() { current_ = all_.back().get(); }
 
 std::vector<Generations::Failed> Generations::forget_gone() {
   std::vector<Failed> failed;
-  std::erase_if(all_, [&](const auto& generation) {
-    if (!generation->gone()) {
-      return false;
+  for (auto at = all_.begin(); at != all_.end();) {
+    if (!(*at)->gone()) {
+      ++at;
+      continue;
     }
+    const std::unique_ptr<Generation> generation = std::move(*at);
+    at = all_.erase(at);
     if (generation.get() == current_) {
       current_ = nullptr;
     } else if (current_ != nullptr) {
@@ -109,8 +112,7 @@ std::vector<Generations::Failed> Generations::forget_gone() {
                   fmt::format("generation {} has left", generation->number()),
                   {{"generation", std::int64_t{generation->number()}}});
     }
-    return true;
-  });
+  }
   return failed;
 }
 

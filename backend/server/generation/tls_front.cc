@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "server/child/tls_process.h"
+#include "server/os/fork_error.h"
 #include "server/shared/describe.h"
 
 namespace forktail::server {
@@ -184,7 +185,7 @@ bool TlsFront::all_handed_over() const {
 void TlsFront::tell(Stats& stats) const {
   std::uint64_t waiting = 0;
   for (const Process& process : processes_) {
-    if (process.pid > 0) {
+    if (process.pid > 0 && process.board != nullptr) {
       const TlsFigures figures = process.board->read();
       waiting += figures.waiting;
       stats.tls.push_back({process.number, process.stand->generation, process.pid, process.ready,
@@ -212,6 +213,7 @@ bool TlsFront::fork_due() {
   if (due == processes_.end()) {
     return false;
   }
+  due->started = Clock::now();
   Channel ours;
   try {
     std::tie(ours, theirs_) = Channel::make();
@@ -221,16 +223,16 @@ bool TlsFront::fork_due() {
     return false;
   }
   std::fflush(nullptr);  // what is unwritten would be written twice
-  due->started = Clock::now();
   due->pid = fork();
   if (due->pid == 0) {
     born_ = due - processes_.begin();
     return true;
   }
+  const int error = errno;
   theirs_.close();
   if (due->pid < 0) {
     due->pid = 0;
-    on_gone(*due, "not forked: " + std::generic_category().message(errno));
+    on_gone(*due, "not forked: " + fork_error(error));
     return false;
   }
   due->board->keep_from_others();
@@ -303,7 +305,7 @@ void TlsFront::on_gone(Process& process, const std::string& how) {
   const bool again = process.stand == stand_;
   const milliseconds wait =
       again ? process.backoff.after_death(
-                  Clock::now() - process.started,
+                  process.ready ? Clock::now() - process.started : Clock::duration::zero(),
                   process.ready ? Backoff::kLongestOnceReady : Backoff::kLongest)
             : milliseconds(0);
   const std::string next = again ? fmt::format("; starting another in {} ms", wait.count()) : "";

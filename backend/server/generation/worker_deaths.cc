@@ -12,7 +12,9 @@ WorkerDeaths::Dead WorkerDeaths::bury(int worker, const std::string& how) {
   const Workers::Process& process = *workers_.find(worker);
   const bool expected = (process.leaving && how == how_it_ended(0)) ||
                         (process.ended && how == how_it_ended(SIGKILL));
-  const Dead dead{expected, process.ready, process.failed, process.started};
+  const auto now = Workers::Clock::now();
+  const Dead dead{expected, process.ready, process.failed,
+                  process.ready ? now - process.started : Workers::Clock::duration::zero()};
   const std::vector<bool> resumed = parts_.recover(worker);
   if (expected) {
     lines_.tell(EventKind::worker_left, worker,

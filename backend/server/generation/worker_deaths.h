@@ -25,8 +25,8 @@ class WorkerDeaths {
   struct Dead {
     bool expected;
     bool ready;
-    bool failed;  // and has said so
-    Workers::Clock::time_point started;
+    bool failed;                      // and has said so
+    Workers::Clock::duration served;  // for how long; to hang in its start is no life
   };
   Dead bury(int worker, const std::string& how);
 

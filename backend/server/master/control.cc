@@ -103,7 +103,7 @@ void Control::attend() {
 void Control::finish() {
   memory_.give_up();
   if (master_.stopping() || master_.new_master() != 0) {
-    end_copies(sink_, master_.new_master());
+    end_copies(sink_);
   }
   for (const auto& endpoint : endpoints_) {
     endpoint->finish();

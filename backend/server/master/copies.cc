@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -13,14 +14,24 @@
 
 namespace forktail::server {
 
+namespace {
+
+// Only these run code of an application; another master, its log maker and a measuring of memory
+// may be children of this process as well.
+bool is_of_an_application(const std::string& title) {
+  return title.find("forktail: worker ") != std::string::npos ||
+         title.find("forktail: template") != std::string::npos;
+}
+
+}  // namespace
+
 // Again and again: the children of one that ends become this process's.
-void end_copies(log::Sink& sink, pid_t new_master) {
+void end_copies(log::Sink& sink) {
   constexpr int kMost = 200;
   constexpr std::chrono::milliseconds kPause{5};
   std::vector<pid_t> told;
   for (int i = 0; i < kMost; ++i) {
-    std::vector<pid_t> copies = forked_children();
-    std::erase(copies, new_master);
+    const std::vector<pid_t> copies = children_titled(is_of_an_application);
     if (copies.empty()) {
       return;
     }

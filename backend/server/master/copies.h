@@ -10,8 +10,7 @@
 
 namespace forktail::server {
 
-// At the end of a master, when all processes that it has started have ended, but for the new
-// master, if there is one. Waits for a second at most.
-void end_copies(log::Sink& sink, pid_t new_master);
+// At the end of a master, when its templates and workers have ended. Waits for a second at most.
+void end_copies(log::Sink& sink);
 
 }  // namespace forktail::server

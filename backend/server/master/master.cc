@@ -23,7 +23,6 @@ using std::chrono::milliseconds;
 
 // So that what fails again and again takes no processor.
 constexpr milliseconds kPauseOfFailed{100};
-
 // Some of what is waited for shows in shared memory only.
 constexpr milliseconds kLookAtMemory{10};
 
@@ -172,11 +171,11 @@ void Master::mend_listeners() {
 }
 
 void Master::reap() {
-  for (int status = 0; const pid_t pid = ended_child(status);) {
+  reap_children([this](pid_t pid, int status) {
     if (!upgrades_.reap(pid, status) && !control_.reaped(pid) && !tls_.reap(pid, status)) {
       generations_.reap(pid, status);
     }
-  }
+  });
 }
 
 void Master::attend_generations() {

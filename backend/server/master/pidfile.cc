@@ -60,7 +60,7 @@ Descriptor open_locked(const std::string& path) {
 
 }  // namespace
 
-Pidfile::Pidfile(std::string path) {
+Pidfile::Pidfile(const std::string& path) {
   if (!path.empty()) {
     path_ = std::filesystem::absolute(path).string();
     file_ = open_locked(path_);

@@ -13,7 +13,7 @@ class Pidfile {
   // Empty path: no file. Throws std::runtime_error when another living server holds it, whose file
   // is left untouched. The lock, not the number in the file, says who lives: numbers are used
   // again.
-  explicit Pidfile(std::string path);
+  explicit Pidfile(const std::string& path);
   ~Pidfile();
   Pidfile(const Pidfile&) = delete;
   Pidfile& operator=(const Pidfile&) = delete;

@@ -67,7 +67,8 @@ void SignalOrders::obey(int signal) {
     case SIGTTOU:
       return scale(signal);
     case SIGWINCH:
-      if (!has_terminal()) {  // whose size has changed
+      if (!has_terminal() &&  // whose size has changed
+          !master_.stopping() && master_.new_master() == 0) {
         master_.send_workers_away();
       }
       return;

@@ -10,20 +10,29 @@
 
 namespace forktail::server {
 
-pid_t ended_child(int& status) {
-  for (;;) {
-    const pid_t pid = waitpid(-1, &status, WNOHANG);
-    if (pid <= 0) {
-      return 0;
+void reap_children(const std::function<void(pid_t pid, int status)>& on_ended) {
+  int status = 0;
+  for (pid_t pid = 0; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+    if (WIFSTOPPED(status)) {
+      ptrace(PTRACE_DETACH, pid, nullptr, WSTOPSIG(status));
+    } else {
+      on_ended(pid, status);
     }
-    if (!WIFSTOPPED(status)) {
-      return pid;
-    }
-    ptrace(PTRACE_DETACH, pid, nullptr, WSTOPSIG(status));
   }
 }
 
-std::vector<pid_t> forked_children() {
+namespace {
+
+std::string title_of(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/cmdline");
+  std::string title;
+  std::getline(file, title, '\0');
+  return title;
+}
+
+}  // namespace
+
+std::vector<pid_t> children_titled(const std::function<bool(const std::string& title)>& is_one) {
   std::vector<pid_t> found;
   struct stat own {};
   if (stat("/proc/self/exe", &own) != 0) {
@@ -33,7 +42,7 @@ std::vector<pid_t> forked_children() {
   for (pid_t pid = 0; children >> pid;) {
     struct stat other {};  // there is none of one that has ended
     if (stat(("/proc/" + std::to_string(pid) + "/exe").c_str(), &other) == 0 &&
-        other.st_dev == own.st_dev && other.st_ino == own.st_ino) {
+        other.st_dev == own.st_dev && other.st_ino == own.st_ino && is_one(title_of(pid))) {
       found.push_back(pid);
     }
   }

@@ -5,16 +5,19 @@
 
 #include <sys/types.h>
 
+#include <functional>
+#include <string>
 #include <vector>
 
 namespace forktail::server {
 
-// One that has ended, with its wait status; 0 when there is none. One that had this process trace
+// Calls `on_ended` for each that has ended, with its wait status. One that had this process trace
 // it is let go: each of its stops would look like an end.
-pid_t ended_child(int& status);
+void reap_children(const std::function<void(pid_t pid, int status)>& on_ended);
 
-// Those that were forked, and never made into another program. By their names in /proc nothing
-// tells them from what they were forked from.
-std::vector<pid_t> forked_children();
+// Those that run this program under a title that `is_one` takes. A child that was forked, and never
+// made into another program, has the title of what it was forked from; one that was, even if it is
+// this program again, has a command line of its own.
+std::vector<pid_t> children_titled(const std::function<bool(const std::string& title)>& is_one);
 
 }  // namespace forktail::server

@@ -24,6 +24,8 @@
 #include <utility>
 #include <vector>
 
+#include "server/os/fork_error.h"
+
 namespace forktail::server {
 
 namespace {
@@ -235,7 +237,7 @@ TlsReport read_in_child(const Options& options, const TlsFiles* before, int memo
   std::fflush(nullptr);
   const pid_t child = fork();
   if (child < 0) {
-    refuse_tls("tls-cert", "no process to read it in: " + std::generic_category().message(errno));
+    refuse_tls("tls-cert", "no process to read it in: " + fork_error(errno));
   }
   if (child == 0) {
     const std::string text = nlohmann::json(read_and_check(options, before, memory))

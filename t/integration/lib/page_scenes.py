@@ -122,6 +122,15 @@ def upgradable(machine):
     machine.do("cp /usr/local/bin/forktail forktail")
 
 
+def rebuilt(machine):
+    """A new build in the working directory, and the server that has the old one."""
+    machine.do("cp /usr/local/lib/forktail/apps/libforkfacts.so libshop.so")
+    machine.do("install -D -m 644 /usr/local/lib/forktail/apps/libforkfacts.so /srv/shop/libshop.so && install -d -m 777 /run/forktail",
+               user="root")
+    machine.do("forktail serve --app /srv/shop/libshop.so --socket /tmp/a.sock --control /run/forktail/control.sock 2>/var/tmp/log &")
+    machine.wait("forktail request --socket /tmp/a.sock --ping", "server that serves")
+
+
 # ---- Blocks that are no kind that page_kinds knows.
 
 
@@ -321,7 +330,7 @@ load_module /usr/local/lib/nginx/modules/ngx_http_forktail_module.so;
 http {
     forktail on;
     include forktail_log.conf;
-    access_log /var/log/nginx/access.json forktail;
+    access_log /var/log/nginx/access_json.log forktail;
     server { location / { proxy_pass http://127.0.0.1:8000; } }
 }
 """
@@ -418,6 +427,7 @@ BEFORE = {
     ("docs/application.md", "find_package"): hello_source("docs/application.md"),
     ("docs/uwsgi.md", "[uwsgi]\nsocket"): shop,
     ("docs/operations.md", "sudo install -m 755"): upgradable,
+    ("docs/operations.md", "sudo install -m 644 libshop.so"): rebuilt,
     ("docs/stats.md", "$ curl"): measured,
     ("docs/story.md", "$ forktail trace"): served_story,
     ("docs/operations.md", "forktail ctl refork"): controlled,

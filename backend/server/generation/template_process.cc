@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <stdexcept>
+#include <tuple>
 #include <utility>
 
 #include "server/os/fork_error.h"
@@ -13,14 +14,16 @@
 namespace forktail::server {
 
 std::optional<Channel> Template::start() {
-  auto [ours, theirs] = Channel::make();
+  Channel ours;
+  Channel theirs;
+  std::tie(ours, theirs) = Channel::make();
   std::fflush(nullptr);  // what is unwritten would be written twice
   const pid_t pid = fork();
   if (pid < 0) {
     throw std::runtime_error("cannot fork the template: " + fork_error(errno));
   }
   if (pid == 0) {
-    return std::move(theirs);
+    return theirs;
   }
   adopt(pid, std::move(ours));
   return std::nullopt;

@@ -9,11 +9,13 @@ import re
 
 import pytest
 
-from lib import page_kinds, page_scenes
+from lib import page_kinds, page_recipes, page_scenes
 from lib.app import ROOT
 from lib.machine import Machine, need_machine, stage
 from lib.pages import block_that_begins, blocks, pages
 
+BEFORE = page_scenes.BEFORE | page_recipes.BEFORE
+INSTEAD = page_scenes.INSTEAD | page_recipes.INSTEAD
 # Blocks, by page (any, when it is empty) and beginning, and why they are not run.
 NOT_RUN = {
     ("README.md", "#include <forktail/app.h>"): "the commands behind it build it, and it is asked behind those",
@@ -74,10 +76,10 @@ def parameters(of_directives):
 
 @pytest.mark.parametrize("block", parameters(of_directives=False))
 def test_what_a_page_says_works_as_it_stands(machine, block):
-    if instead := beginning(page_scenes.INSTEAD, block):
+    if instead := beginning(INSTEAD, block):
         instead(machine, block)
         return
-    if before := beginning(page_scenes.BEFORE, block):
+    if before := beginning(BEFORE, block):
         before(machine)
     page_kinds.run(machine, block)
 
@@ -143,8 +145,7 @@ def test_at_least_forty_blocks_are_run():
     assert len(RUN) >= 40
 
 
-@pytest.mark.parametrize("table", [NOT_RUN, page_scenes.BEFORE, page_scenes.INSTEAD],
-                         ids=["NOT_RUN", "BEFORE", "INSTEAD"])
+@pytest.mark.parametrize("table", [NOT_RUN, BEFORE, INSTEAD], ids=["NOT_RUN", "BEFORE", "INSTEAD"])
 def test_each_entry_of_the_tables_is_about_a_block_that_exists(table):
     for page, first in table:
         assert any(page in (block.page, "") and block.text.startswith(first) for block in ALL), (page, first)

@@ -5,7 +5,6 @@ import os
 import resource
 import signal
 import socket
-import ssl
 import subprocess
 
 import pytest
@@ -15,7 +14,7 @@ from lib import uwsgi
 from lib.processes import children_of, is_alive
 from lib.waiting import LIMIT, free_port, wait_for
 from test_upgrade import master, upgradable  # noqa: F401 (a fixture)
-from tls_support import client_context, request, tls_pid
+from tls_support import StepByStep, client_context, request, tls_pid
 
 # Its workers are ready when there is no file `wait`.
 SLOW = """
@@ -196,45 +195,13 @@ def test_a_reload_turns_tls_on_and_off(configured, certificates):
     assert b"200" in ask_plainly(app) and app.get("/").status == 200
 
 
-class Halves:
-    """A client whose two halves of the connection end each for itself, which Python's TLS sockets can not."""
-
-    def __init__(self, plain, context):
-        self.plain = plain
-        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname="backend.example")
-        while not self.step(self.tls.do_handshake):
-            self.incoming.write(plain.recv(65536))
-
-    def step(self, do, *arguments):
-        done = True
-        try:
-            do(*arguments)
-        except ssl.SSLWantReadError:
-            done = False
-        self.plain.sendall(self.outgoing.read())
-        return done
-
-    def read_to_end(self):
-        text = b""
-        more = True
-        with contextlib.suppress(ssl.SSLZeroReturnError):
-            while more:
-                try:
-                    more = self.tls.read(65536)
-                    text += more
-                except ssl.SSLWantReadError:
-                    more = self.plain.recv(65536)
-                    self.incoming.write(more)
-        return text
-
-
 @pytest.mark.parametrize("how", ["in good order", "without a word"])
 def test_a_client_that_has_said_all_gets_its_answer(tls_server, certificates, how):
     """It closes its half of the connection behind the request."""
     app = tls_server()
     with uwsgi.connect(("127.0.0.1", app.port)) as plain:
-        client = Halves(plain, client_context(certificates))
+        client = StepByStep(plain, client_context(certificates))
+        client.shake_hands()
         client.step(client.tls.write, uwsgi.packet(uwsgi.variables("/big", UWSGI_KEEP_CONN="1")))
         if how == "in good order":
             assert not client.step(client.tls.unwrap)

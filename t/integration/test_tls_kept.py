@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import signal
-import ssl
 import subprocess
 import threading
 import time
@@ -17,7 +16,7 @@ from lib.hold import Held, release, wait_held
 from lib.processes import is_alive, state_of
 from lib.tools import need, need_files
 from lib.waiting import LIMIT, wait_for
-from tls_support import client_context, pass_tls, tls_pid, with_client
+from tls_support import StepByStep, client_context, pass_tls, tls_pid, with_client
 
 every_mode = pytest.mark.parametrize("mode", ["preload", "lazy", "exec"])
 
@@ -118,45 +117,19 @@ def test_a_reload_asks_for_connections_back_and_serves_what_has_crossed(holding,
         assert "close" not in peer.ask().all("Connection")
 
 
-class Halfway:
-    """A client that has got the server's half of the handshake, and finishes it when it is told to."""
+class Halfway(StepByStep):
+    """Has got the server's half of the handshake, and finishes it when it is told to."""
 
     def __init__(self, app):
-        self.plain = uwsgi.connect(("127.0.0.1", app.port))
-        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = app.tls.wrap_bio(self.incoming, self.outgoing, server_hostname="backend.example")
+        super().__init__(uwsgi.connect(("127.0.0.1", app.port)), app.tls)
         self.step(self.tls.do_handshake)
-        self.received = self.plain.recv(65536)
-        assert self.received
-
-    def step(self, do, *arguments):
-        """False when it has to wait for the server."""
-        done = True
-        try:
-            do(*arguments)
-        except ssl.SSLWantReadError:
-            done = False
-        self.plain.sendall(self.outgoing.read())
-        return done
+        assert self.receive()
 
     def finish_and_ask(self):
-        self.incoming.write(self.received)
-        while not self.step(self.tls.do_handshake):
-            part = self.plain.recv(65536)
-            assert part, "the server has closed the connection"
-            self.incoming.write(part)
+        self.shake_hands()
         self.step(self.tls.write, uwsgi.packet(uwsgi.variables("/", UWSGI_KEEP_CONN="1")))
-        answer = b""
-        with self.plain, contextlib.suppress(ssl.SSLZeroReturnError, ssl.SSLEOFError):
-            more = True
-            while more:
-                try:
-                    more = self.tls.read(65536)
-                    answer += more
-                except ssl.SSLWantReadError:
-                    part = self.plain.recv(65536)
-                    self.incoming.write(part) if part else self.incoming.write_eof()
-        return uwsgi.Response(answer)
+        with self.plain:
+            return uwsgi.Response(self.read_to_end())
 
 
 def test_a_client_in_its_handshake_during_a_reload_is_served_by_the_next_generation(holding, forktail):

@@ -1,5 +1,6 @@
 """Clients of a server that speaks TLS, and an application with bodies of every kind."""
 
+import contextlib
 import ssl
 
 from lib import uwsgi
@@ -48,6 +49,47 @@ def request(app, context, path="/", session=None, **extra):
         with context.wrap_socket(plain, server_hostname="backend.example", session=session) as s:
             s.sendall(uwsgi.packet(uwsgi.variables(path, **extra)) + extra.get("body", b""))
             return uwsgi.Response(uwsgi.read_to_end(s)), s.session, s.session_reused
+
+
+class StepByStep:
+    """A client that speaks TLS a step at a time, and whose halves of the connection end each for itself, which
+    Python's TLS sockets can not."""
+
+    def __init__(self, plain, context):
+        self.plain = plain
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname="backend.example")
+
+    def step(self, do, *arguments):
+        """False when it has to wait for the server."""
+        done = True
+        try:
+            do(*arguments)
+        except ssl.SSLWantReadError:
+            done = False
+        self.plain.sendall(self.outgoing.read())
+        return done
+
+    def receive(self):
+        part = self.plain.recv(65536)
+        self.incoming.write(part) if part else self.incoming.write_eof()
+        return part
+
+    def shake_hands(self):
+        while not self.step(self.tls.do_handshake):
+            assert self.receive(), "the server has closed the connection"
+
+    def read_to_end(self):
+        text = b""
+        more = True
+        with contextlib.suppress(ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            while more:
+                try:
+                    more = self.tls.read(65536)
+                    text += more
+                except ssl.SSLWantReadError:
+                    self.receive()
+        return text
 
 
 def pass_tls(nginx, app, directives, **options):

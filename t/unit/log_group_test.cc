@@ -50,6 +50,17 @@ class LogGroup : public LogTest {
     sink_.write(EventKind::request, id, message);
   }
 
+  // Of one request; what its group was before that.
+  Memento write_two_lines() {
+    sink_.gather(gathering_.view());
+    sink_.begin_request(0, "request-1");
+    log("request-1", "a");
+    log("request-1", "b");
+    Memento before(gathering_);
+    sink_.end_request(0);
+    return before;
+  }
+
   Sink sink_{path_, Format::json, system_};
   SharedGathering gathering_;
 };
@@ -199,12 +210,7 @@ INSTANTIATE_TEST_SUITE_P(Anywhere, LogGroupCut,
 
 // Killed when it had counted them, and had not yet emptied the group.
 TEST_F(LogGroup, ThatWasWrittenAndCountedIsNotWrittenAgain) {
-  sink_.gather(gathering_.view());
-  sink_.begin_request(0, "request-1");
-  log("request-1", "a");
-  log("request-1", "b");
-  const Memento before(gathering_);
-  sink_.end_request(0);
+  const Memento before = write_two_lines();
   before.restore_but_for_note_and_count();
   Sink master(path_, Format::json, system_);
   master.write_gathered(gathering_.view(), true);
@@ -231,12 +237,7 @@ TEST_F(LogGroup, ThatWasBeingWrittenIsWrittenToItsEndBeforeAnotherThreads) {
 
 // Killed when the master had reopened the log, and it had not yet.
 TEST_F(LogGroup, IsLookedForInTheFileThatTheWorkerWroteTo) {
-  sink_.gather(gathering_.view());
-  sink_.begin_request(0, "request-1");
-  log("request-1", "a");
-  log("request-1", "b");
-  const Memento before(gathering_);
-  sink_.end_request(0);
+  const Memento before = write_two_lines();
   before.restore_but_for_the_note();
   Sink master(path_, Format::json, system_);
   const std::string rotated = directory_ / "rotated";

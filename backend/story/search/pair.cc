@@ -29,6 +29,19 @@ void fetch_ahead(const char* at) {
                _MM_HINT_T0);
 }
 
+constexpr std::size_t kNone = 32;
+
+// The first bit of `mask`, from `here` on, at which the text stands; kNone: at none of them.
+std::size_t first_of(unsigned mask, const char* here, std::string_view text) {
+  for (; mask != 0; mask &= mask - 1) {
+    const auto bit = static_cast<std::size_t>(__builtin_ctz(mask));
+    if (std::memcmp(here + bit, text.data(), text.size()) == 0) {
+      return bit;
+    }
+  }
+  return kNone;
+}
+
 std::size_t find_by_16(std::string_view bytes, std::size_t from, std::string_view text,
                        std::size_t first, std::size_t second) {
   const __m128i one = _mm_set1_epi8(text[first]);
@@ -40,13 +53,10 @@ std::size_t find_by_16(std::string_view bytes, std::size_t from, std::string_vie
     fetch_ahead(here);
     const __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(here + first));
     const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(here + second));
-    auto mask = static_cast<unsigned>(
+    const auto mask = static_cast<unsigned>(
         _mm_movemask_epi8(_mm_and_si128(_mm_cmpeq_epi8(a, one), _mm_cmpeq_epi8(b, two))));
-    for (; mask != 0; mask &= mask - 1) {
-      const auto bit = static_cast<std::size_t>(__builtin_ctz(mask));
-      if (std::memcmp(here + bit, text.data(), text.size()) == 0) {
-        return at + bit;
-      }
+    if (const std::size_t bit = first_of(mask, here, text); bit < kNone) {
+      return at + bit;
     }
   }
   return bytes.find(text, at);
@@ -64,13 +74,10 @@ __attribute__((target("avx2"))) std::size_t find_by_32(std::string_view bytes, s
     fetch_ahead(here);
     const __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(here + first));
     const __m256i b = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(here + second));
-    auto mask = static_cast<unsigned>(_mm256_movemask_epi8(
+    const auto mask = static_cast<unsigned>(_mm256_movemask_epi8(
         _mm256_and_si256(_mm256_cmpeq_epi8(a, one), _mm256_cmpeq_epi8(b, two))));
-    for (; mask != 0; mask &= mask - 1) {
-      const auto bit = static_cast<std::size_t>(__builtin_ctz(mask));
-      if (std::memcmp(here + bit, text.data(), text.size()) == 0) {
-        return at + bit;
-      }
+    if (const std::size_t bit = first_of(mask, here, text); bit < kNone) {
+      return at + bit;
     }
   }
   return find_by_16(bytes, at, text, first, second);

@@ -1,9 +1,10 @@
 #include "server/master/ledger.h"
 
 #include <array>
-#include <atomic>
 #include <cstdint>
 #include <utility>
+
+#include "server/os/shared_numbers.h"
 
 namespace forktail::server {
 
@@ -11,6 +12,7 @@ namespace {
 
 constexpr const char* kLedger = "the counters";
 
+// A new one stands at the end: the other master may be of another version.
 constexpr std::array kMembers{
     &Counters::requests,       &Counters::exceptions,   &Counters::bytes,
     &Counters::handle_us,      &Counters::respawns,     &Counters::harakiris,
@@ -19,28 +21,16 @@ constexpr std::array kMembers{
 };
 static_assert(sizeof(Counters) == kMembers.size() * sizeof(std::uint64_t));
 
-using Page = std::array<std::atomic<std::uint64_t>, kMembers.size()>;
-
-Page& page(const SharedMemory& memory) { return *reinterpret_cast<Page*>(memory.base()); }
-
 }  // namespace
 
-Ledger::Ledger() : memory_(kLedger, sizeof(Page)) {}
+Ledger::Ledger() : memory_(kLedger, sizeof(Counters)) {}
 
-Ledger::Ledger(Descriptor memfd) : memory_(kLedger, sizeof(Page), std::move(memfd)) {}
+Ledger::Ledger(Descriptor memfd) : memory_(kLedger, sizeof(Counters), std::move(memfd)) {}
 
 void Ledger::write(const Counters& counters) {
-  for (std::size_t i = 0; i < kMembers.size(); ++i) {
-    page(memory_)[i].store(counters.*kMembers[i], std::memory_order_relaxed);
-  }
+  write_numbers<Counters>(memory_.base(), kMembers, counters);
 }
 
-Counters Ledger::read() const {
-  Counters counters;
-  for (std::size_t i = 0; i < kMembers.size(); ++i) {
-    counters.*kMembers[i] = page(memory_)[i].load(std::memory_order_relaxed);
-  }
-  return counters;
-}
+Counters Ledger::read() const { return read_numbers<Counters>(memory_.base(), kMembers); }
 
 }  // namespace forktail::server

@@ -22,7 +22,6 @@ class Change {
 
   // A reload that is asked for while another one is under way follows it.
   void ask_again() { again_ = true; }
-  [[nodiscard]] bool asked_again() const { return again_; }
   bool take_again() { return std::exchange(again_, false); }
   // The generation in which all that was asked for so far ends.
   [[nodiscard]] int awaited() const { return last_ + (again_ ? 1 : 0); }

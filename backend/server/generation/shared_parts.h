@@ -35,7 +35,6 @@ class SharedParts {
               log::Sink& sink);
 
   [[nodiscard]] Slots& slots() FORKTAIL_LIFETIMEBOUND { return slots_; }
-  [[nodiscard]] const Slots& slots() const FORKTAIL_LIFETIMEBOUND { return slots_; }
   [[nodiscard]] KeptConnections& kept_connections() FORKTAIL_LIFETIMEBOUND {
     return kept_connections_;
   }

@@ -86,10 +86,11 @@ LogFile::Reopened LogFile::reopen(
   bool replaced = false;
   int error = errno;
   if (fresh >= 0) {
-    in_turn([&] {
+    const auto replace = [&] {
       replaced = system_.dup3(fresh, descriptor_, O_CLOEXEC) >= 0;
       error = errno;
-    });
+    };
+    in_turn(std::cref(replace));  // of a reference a std::function needs no memory: nothing throws
   }
   if (fresh >= 0) {
     close(fresh);

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <utility>
 
-#include "server/os/shared_numbers.h"
+#include "server/shared/shared_numbers.h"
 
 namespace forktail::server {
 

@@ -4,7 +4,7 @@
 
 #include <array>
 
-#include "server/os/shared_numbers.h"
+#include "server/shared/shared_numbers.h"
 
 namespace forktail::server {
 
